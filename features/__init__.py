@@ -1,0 +1,1 @@
+"""What a customer looked like on a day: orders in, features out. Knows no model."""

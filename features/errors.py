@@ -1,0 +1,19 @@
+"""Errors that a caller tells apart; each message is one sentence that names the remedy."""
+
+from __future__ import annotations
+
+
+class LifecycleError(Exception):
+    """Something that the user can mend: the message says what is wrong and what to do."""
+
+
+class InputError(LifecycleError):
+    """A file, a column or an argument cannot be what it claims to be."""
+
+
+class NotEnoughData(LifecycleError):
+    """The data is well formed but too short, too small or too uniform for the task."""
+
+
+class WorkspaceError(LifecycleError):
+    """The workspace lacks something, is of another version, or is in use."""

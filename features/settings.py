@@ -1,0 +1,235 @@
+"""The one settings object: command line > environment > file > default.
+
+The file is ``lifecycle.yaml``, in the workspace or in the current folder; a variable of the
+environment is the key in capitals with ``LIFECYCLE_`` before it and ``__`` between the levels.
+
+>>> Settings().churn.horizon_days
+91
+>>> Settings.load(overrides={"churn": {"horizon_days": 0}})
+Traceback (most recent call last):
+...
+features.errors.InputError: setting churn.horizon_days = 0: input should be greater than or equal \
+to 7; correct it in the command line
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from features.errors import InputError
+
+ENVIRONMENT_PREFIX = "LIFECYCLE_"
+SETTINGS_FILE = "lifecycle.yaml"
+# These two say where to look, before any settings are read.
+_LOCATORS = {"LIFECYCLE_WORKSPACE", "LIFECYCLE_SETTINGS"}
+
+DEFAULT_NON_PRODUCTS = (
+    "POST", "DOT", "M", "D", "S", "C2", "B", "BANK CHARGES", "AMAZONFEE", "CRUK", "PADS",
+    "ADJUST", "ADJUST2", "TEST001", "TEST002", "GIFT", "POSTAGE", "SHIPPING", "FEE",
+)  # fmt: skip
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses keys which it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(Section):
+    """What the orders are and how a file's columns are named."""
+
+    name: str = Field("orders", description="name of this data, used for the MLflow experiment")
+    orders: Path | None = Field(None, description="file of orders that `ingest` reads by default")
+    mapping: dict[str, str] = Field(
+        default_factory=dict, description="contract column: the file's column"
+    )
+    date_format: str | None = Field(
+        None, description="strptime format of text dates; found by itself where it is unambiguous"
+    )
+    currency: str = Field("EUR", description="the one currency of this workspace (ISO 4217)")
+    observed_until: date | None = Field(
+        None, description="last day that the export covers; default: the last order's day"
+    )
+    non_product_categories: tuple[str, ...] = Field(
+        DEFAULT_NON_PRODUCTS, description="categories that count as money, not as products"
+    )
+
+
+class ChurnSettings(Section):
+    """What churn means here."""
+
+    horizon_days: int = Field(
+        91, ge=7, le=1096, description="churned = no purchase within this many days"
+    )
+    silent_days: int | None = Field(
+        None, ge=1, description="silence that makes the stage `churned`; default: the horizon"
+    )
+    activation_days: int | None = Field(
+        None, ge=1, description="how long a customer is `new`; default: fitted to the usual gap"
+    )
+
+
+class ValueSettings(Section):
+    """What a customer's spend is worth to the company."""
+
+    margin: float = Field(0.3, gt=0, le=1, description="contribution margin on net revenue")
+    discount_rate_yearly: float = Field(0.1, ge=0, le=1, description="for net present values")
+
+
+class FeatureSettings(Section):
+    """How snapshots of features are computed."""
+
+    engine: Literal["polars", "duckdb"] = Field(
+        "polars", description="engine under the one narwhals definition"
+    )
+
+
+class TrainingSettings(Section):
+    """How much is tried, and with which seed."""
+
+    trials: int = Field(20, ge=0, le=10_000, description="Optuna trials for each of the two models")
+    seed: int = Field(7, ge=0, description="seed of everything random")
+    threads: int = Field(2, ge=1, le=256, description="threads of a LightGBM fit")
+    step_days: int | None = Field(
+        None, ge=1, description="days between training snapshots; default: a third of the horizon"
+    )
+    max_snapshots: int = Field(18, ge=1, le=240, description="most recent training snapshots kept")
+
+
+class StoreSettings(Section):
+    """Where the named components keep their state."""
+
+    tracking_uri: str | None = Field(
+        None, description="MLflow tracking and registry URI; default: sqlite in the workspace"
+    )
+    online: Literal["sqlite"] = Field("sqlite", description="Feast's online store")
+
+
+class ServingSettings(Section):
+    """The endpoint and the advice that it gives."""
+
+    api_key_sha256: tuple[str, ...] = Field(
+        (), description="SHA-256 (hex) of each accepted API key; none: loopback only"
+    )
+    consent_unknown: Literal["refuse", "plan"] = Field(
+        "refuse", description="marketing to customers of unknown consent: refuse, or plan only"
+    )
+    playbook: Path | None = Field(None, description="playbook file; default: the one shipped")
+
+    @field_validator("api_key_sha256")
+    @classmethod
+    def _hex_digests(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for digest in value:
+            if len(digest) != 64 or any(c not in "0123456789abcdef" for c in digest.lower()):
+                raise ValueError(
+                    "each is the SHA-256 of a key in 64 hex digits (printf %s KEY | sha256sum)"
+                )
+        return tuple(digest.lower() for digest in value)
+
+
+class Settings(Section):
+    """Everything that can be set, in sections."""
+
+    data: DataSettings = DataSettings()
+    churn: ChurnSettings = ChurnSettings()
+    value: ValueSettings = ValueSettings()
+    features: FeatureSettings = FeatureSettings()
+    training: TrainingSettings = TrainingSettings()
+    stores: StoreSettings = StoreSettings()
+    serving: ServingSettings = ServingSettings()
+
+    @classmethod
+    def load(
+        cls,
+        file: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> Settings:
+        """Read the settings from a file, then the environment, then ``overrides``.
+
+        Raises
+        ------
+        InputError
+            The file is unreadable, a key is unknown or a value is out of range; the message names
+            the key, the value and the place.
+        """
+        merged: dict[str, Any] = {}
+        for place, layer in (
+            (str(file), _read_file(file)),
+            ("the environment", _read_environment(environment or {})),
+            ("the command line", dict(overrides or {})),
+        ):
+            merged = _merge(merged, layer)
+            try:
+                settings = cls.model_validate(merged)
+            except ValidationError as error:
+                raise InputError(_explain(error, place)) from None
+        return settings
+
+
+def settings_file(workspace: Path, environment: Mapping[str, str] | None = None) -> Path | None:
+    """Find the settings file: ``LIFECYCLE_SETTINGS``, the workspace's, the current folder's."""
+    named = (environment if environment is not None else os.environ).get("LIFECYCLE_SETTINGS")
+    if named:
+        return Path(named)
+    for candidate in (workspace / SETTINGS_FILE, Path(SETTINGS_FILE)):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _read_file(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"settings file {file} does not exist; name another with --settings"
+        ) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"settings file {file} cannot be read as YAML: {error}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise InputError(f"settings file {file} must hold keys and values, not {content!r}")
+    return content
+
+
+def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    layer: dict[str, Any] = {}
+    for name, text in environment.items():
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in _LOCATORS:
+            continue
+        keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        section = layer
+        for key in keys[:-1]:
+            section = section.setdefault(key, {})
+        section[keys[-1]] = yaml.safe_load(text) if text else None
+    return layer
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            merged[key] = _merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _explain(error: ValidationError, place: str) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting {key} in {place}; `lifecycle settings` lists those that exist"
+    reason = first["msg"][0].lower() + first["msg"][1:]
+    return f"setting {key} = {first['input']!r}: {reason}; correct it in {place}"

@@ -1,0 +1,177 @@
+"""The one folder that holds all state, so that two workspaces run side by side."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from features.errors import WorkspaceError
+
+FORMAT = 1
+"""Version of the folder's layout; a workspace of another one is refused."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths inside one workspace folder. Creating the object touches nothing on disk.
+
+    >>> Workspace(Path("shop")).data
+    PosixPath('shop/data')
+    """
+
+    root: Path
+
+    @property
+    def marker(self) -> Path:
+        """The file that says which layout this folder has."""
+        return self.root / "workspace.json"
+
+    @property
+    def data(self) -> Path:
+        """Cleaned orders, their manifest and what was quarantined."""
+        return self.root / "data"
+
+    @property
+    def features(self) -> Path:
+        """Snapshots of features, one Parquet file a day."""
+        return self.root / "features"
+
+    @property
+    def feast(self) -> Path:
+        """The Feast repository: settings, registry and online store."""
+        return self.root / "feast"
+
+    @property
+    def mlflow(self) -> Path:
+        """The MLflow database and its artifacts."""
+        return self.root / "mlflow"
+
+    @property
+    def scores(self) -> Path:
+        """Batch scores."""
+        return self.root / "scores"
+
+    def exists(self) -> bool:
+        """Whether a workspace has been created here."""
+        return self.marker.is_file()
+
+    def require(self) -> None:
+        """Check that this is a workspace which this version can read.
+
+        Raises
+        ------
+        WorkspaceError
+            There is none, or it was made by a version with another layout.
+        """
+        try:
+            found = json.loads(self.marker.read_text(encoding="utf-8"))["format"]
+        except FileNotFoundError:
+            raise WorkspaceError(
+                f"{self.root} is not a workspace yet; run `lifecycle ingest --orders FILE` first"
+            ) from None
+        except (ValueError, KeyError, TypeError):
+            raise WorkspaceError(
+                f"{self.marker} is damaged; restore it from a backup or start a new workspace"
+            ) from None
+        if found != FORMAT:
+            raise WorkspaceError(
+                f"workspace {self.root} has layout {found}, this version reads layout {FORMAT}; "
+                "use the version that made it, or ingest into a new workspace"
+            )
+
+    def create(self) -> None:
+        """Make the folder a workspace, or check the one that is there.
+
+        Raises
+        ------
+        WorkspaceError
+            The folder holds something else, or a workspace of another layout.
+        """
+        if self.exists():
+            self.require()
+            return
+        others = [p.name for p in self.root.glob("*") if p.name not in _ALLOWED_BEFORE]
+        if others:
+            raise WorkspaceError(
+                f"{self.root} exists and is no workspace (it holds {sorted(others)[0]}); "
+                "choose an empty folder with --workspace"
+            )
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_json(self.marker, {"format": FORMAT})
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the workspace for writing; a second writer is told at once.
+
+        Raises
+        ------
+        WorkspaceError
+            Another process is writing here.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise WorkspaceError(
+                    f"another command is writing to workspace {self.root}; wait for it to end"
+                ) from None
+            yield
+
+
+_ALLOWED_BEFORE = {".lock", "lifecycle.yaml", "playbook.yaml"}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` that takes its place only if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``path`` that becomes ``path`` only if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON in one step, with sorted keys."""
+    with replacing(path) as temporary:
+        temporary.write_text(
+            json.dumps(value, indent=2, sort_keys=True, default=str) + "\n", encoding="utf-8"
+        )
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is what it is
+    """Read JSON, or ``None`` where there is no file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,105 @@
+"""What every verb is given: the workspace, the settings, a place to say things."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+from features.errors import InputError
+from features.ledger import Ledger
+from features.settings import Settings
+from features.snapshots import ensure_snapshots, snapshot_folder, snapshot_key
+from features.store import FeatureStore
+from features.workspace import Workspace
+from training.registry import Registry, tracking_uri
+
+Say = Callable[[str, int, int], None]
+
+
+def silent(what: str, done: int, of: int) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """One workspace and how to work in it.
+
+    Attributes
+    ----------
+    say
+        Told of progress: what, done, of.
+    """
+
+    workspace: Workspace
+    settings: Settings
+    say: Say = silent
+
+    def ledger(self) -> Ledger:
+        """The workspace's orders.
+
+        Raises
+        ------
+        WorkspaceError
+            Nothing has been ingested, or the workspace is of another version.
+        """
+        self.workspace.require()
+        ledger = Ledger(self.workspace)
+        ledger.manifest()
+        return ledger
+
+    def registry(self) -> Registry:
+        """The MLflow registry."""
+        self.workspace.mlflow.mkdir(parents=True, exist_ok=True)
+        return Registry(tracking_uri(self.workspace, self.settings))
+
+    def store(self, ledger: Ledger) -> FeatureStore:
+        """The Feast store over the workspace's snapshots."""
+        folder = snapshot_folder(self.workspace, ledger)
+        return FeatureStore(self.workspace, folder, ledger.customer_id_type)
+
+    def snapshots(self, ledger: Ledger, days: list[date]) -> list[date]:
+        """Compute those snapshots of some days that are missing or out of date."""
+        return ensure_snapshots(
+            self.workspace,
+            ledger,
+            days,
+            self.settings.features.engine,
+            lambda done, of: self.say("snapshots", done, of),
+        )
+
+    def snapshot_key(self, ledger: Ledger, as_of: date) -> str:
+        """Name the content of a day's snapshot."""
+        return snapshot_key(ledger, as_of, self.settings.features.engine)
+
+    def observed_until(self, ledger: Ledger) -> date:
+        """The last day that the data covers: the setting, or the last order's day."""
+        return self.settings.data.observed_until or ledger.last_day
+
+    def check_day(self, ledger: Ledger, as_of: date) -> None:
+        """Refuse a day that the data does not cover.
+
+        Raises
+        ------
+        InputError
+            The day lies before the first order or after the last day covered.
+        """
+        until = self.observed_until(ledger)
+        if not ledger.first_day <= as_of <= until:
+            raise InputError(
+                f"as-of day {as_of} lies outside the data, which covers {ledger.first_day} to "
+                f"{until}; choose a day between them, or set data.observed_until if the export "
+                "covers later days without orders"
+            )
+
+
+class Stopwatch:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def seconds(self) -> float:
+        """Seconds so far, to a tenth."""
+        return round(time.monotonic() - self._start, 1)

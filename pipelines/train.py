@@ -1,0 +1,121 @@
+"""`lifecycle train`: learn from what was known by a day, and register."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+
+from features.ledger import Ledger
+from features.snapshots import known_customers
+from pipelines.context import Context, Stopwatch
+from training.calendar import Calendar, default_step, enough_history, plan
+from training.evaluation import Evaluation
+from training.tracking import log_training
+from training.train import train
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What was learned and where it is recorded."""
+
+    model_version: int
+    kind: str
+    as_of: str
+    horizon_days: int
+    training_days: int
+    rows: int
+    run_id: str
+    experiment: str
+    data_fingerprint: str
+    evaluation: dict[str, Any] | None
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def train_scorer(context: Context, as_of: date | None) -> TrainReport:
+    """Train on the workspace's orders as they were known on a day.
+
+    Parameters
+    ----------
+    as_of
+        Nothing that happened or arrived later is seen; None takes the last day that the data
+        covers.
+
+    Raises
+    ------
+    InputError
+        The day lies outside the data.
+    NotEnoughData
+        There is too little to learn from.
+    """
+    watch = Stopwatch()
+    ledger = context.ledger()
+    day = as_of or context.observed_until(ledger)
+    context.check_day(ledger, day)
+    calendar = _calendar(context, ledger, day)
+    with context.workspace.locked():
+        context.snapshots(ledger, [*calendar.matured, day])
+        context.say("training set", 0, 1)
+        training_set, today = _retrieve(context, ledger, calendar)
+        context.say("training set", 1, 1)
+        training = train(
+            calendar,
+            training_set,
+            today,
+            ledger.orders_path,
+            ledger.first_day,
+            context.settings,
+            ledger.fingerprint(day),
+            context.say,
+        )
+        context.say("recording the run", 0, 1)
+        logged = log_training(training, context.registry(), context.workspace, context.settings)
+        context.say("recording the run", 1, 1)
+    evaluation: Evaluation | None = training.evaluation
+    return TrainReport(
+        logged.version,
+        training.bundle.kind,
+        day.isoformat(),
+        calendar.horizon_days,
+        len(calendar.matured),
+        training.rows,
+        logged.run_id,
+        logged.experiment,
+        training.fingerprint,
+        evaluation.to_dict() if evaluation else None,
+        watch.seconds(),
+    )
+
+
+def _calendar(context: Context, ledger: Ledger, day: date) -> Calendar:
+    settings = context.settings
+    horizon = settings.churn.horizon_days
+    return plan(
+        ledger.first_day,
+        enough_history(ledger.first_day, horizon),
+        day,
+        horizon,
+        settings.training.step_days or default_step(horizon),
+        settings.training.max_snapshots,
+    )
+
+
+def _retrieve(context: Context, ledger: Ledger, calendar: Calendar) -> tuple[pa.Table, pa.Table]:
+    """Retrieve every matured day's customers, and the training day's, from the feature store."""
+    store = context.store(ledger)
+    store.apply()
+    asked = {
+        day: known_customers(context.workspace, ledger, day)
+        for day in (*calendar.matured, calendar.as_of)
+    }
+    matured = pa.concat_arrays([asked[day] for day in calendar.matured])
+    moments = [day for day in calendar.matured for _ in range(len(asked[day]))]
+    return store.historical(matured, moments), store.historical(
+        asked[calendar.as_of], calendar.as_of
+    )

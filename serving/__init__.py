@@ -1,0 +1,1 @@
+"""Answers about a customer: score, stage, action. Knows features and the registry."""

@@ -1,0 +1,86 @@
+"""Scores of many customers as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.store import matrix_of
+from serving.scorer import Scorer
+
+CHUNK = 20_000
+
+SCHEMA_TAIL: tuple[tuple[str, pa.DataType], ...] = (
+    ("as_of", pa.date32()),
+    ("churn_probability", pa.float64()),
+    ("expected_spend", pa.float64()),
+    ("spend_lower", pa.float64()),
+    ("spend_upper", pa.float64()),
+    ("clv_12m", pa.float64()),
+    ("lifecycle_stage", pa.string()),
+    ("stage_rule", pa.string()),
+    ("reasons", pa.list_(pa.string())),
+    ("action", pa.string()),
+    ("action_value", pa.float64()),
+    ("action_value_low", pa.float64()),
+    ("action_value_high", pa.float64()),
+    ("action_note", pa.string()),
+    ("flags", pa.list_(pa.string())),
+    ("model_version", pa.int64()),
+    ("model_kind", pa.string()),
+    ("playbook_version", pa.string()),
+    ("feature_service", pa.string()),
+)
+
+
+def score_table(scorer: Scorer, features: pa.Table, threads: int = 1) -> pa.Table:
+    """Score a table of features.
+
+    Parameters
+    ----------
+    features
+        ``customer_id`` and the catalogue's columns, one row a customer.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``customer_id`` and the columns of :data:`SCHEMA_TAIL`, rows in the same order.
+    """
+    customers = features["customer_id"].combine_chunks()
+    schema = pa.schema([("customer_id", customers.type), *SCHEMA_TAIL])
+    parts = list(_parts(scorer, customers, matrix_of(features), schema, threads))
+    return pa.Table.from_batches(parts, schema)
+
+
+def _parts(
+    scorer: Scorer,
+    customers: pa.Array,
+    matrix: NDArray[np.float64],
+    schema: pa.Schema,
+    threads: int,
+) -> Iterator[pa.RecordBatch]:
+    constant = {
+        "model_version": scorer.model_version,
+        "model_kind": scorer.bundle.kind,
+        "playbook_version": scorer.playbook_version,
+        "feature_service": scorer.bundle.feature_service,
+    }
+    for start in range(0, len(matrix), CHUNK):
+        chunk = np.ascontiguousarray(matrix[start : start + CHUNK])
+        scores = scorer.score(chunk, threads)
+        answers = scorer.answers(scores)
+        columns = {
+            "customer_id": customers.slice(start, len(chunk)),
+            "as_of": pa.array(scores.as_of_day.astype(np.int32), pa.int32()).cast(pa.date32()),
+        }
+        for name, kind in SCHEMA_TAIL[1:]:
+            values = (
+                [constant[name]] * len(chunk)
+                if name in constant
+                else [answer[name] for answer in answers]
+            )
+            columns[name] = pa.array(values, kind)
+        yield pa.record_batch([columns[name] for name in schema.names], schema=schema)

@@ -1,0 +1,188 @@
+"""The one scorer: batch and endpoint ask it, so that they cannot disagree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features import catalogue
+from features.days import day_number, day_of
+from features.settings import ServingSettings
+from serving.actions import Choices, choose, note_text
+from serving.playbook import Playbook, load_playbook
+from serving.reasons import explain
+from serving.stages import STAGE_FEATURES, STAGES, assign, rule_text
+from training.bundle import Predictions, ScorerBundle
+from training.registry import Registry
+
+Float = NDArray[np.float64]
+
+_POSITION = {name: place for place, name in enumerate(catalogue.NAMES)}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Answers for some customers, every array of shape (n,).
+
+    Attributes
+    ----------
+    as_of_day
+        Day of each customer's features, since 1970-01-01; a row's own, never a clock's.
+    stage
+        Index into :data:`serving.stages.STAGES`.
+    reasons
+        Up to three sentences a customer.
+    in_sample
+        The day lies before the end of the labels that the model learned from.
+    """
+
+    as_of_day: NDArray[np.int64]
+    predictions: Predictions
+    stage: NDArray[np.int8]
+    choices: Choices
+    reasons: list[list[str]]
+    in_sample: NDArray[np.bool_]
+
+
+class Scorer:
+    """A champion's bundle and the playbook, ready to answer.
+
+    Parameters
+    ----------
+    bundle
+        Models and everything fitted with them.
+    model_version
+        The registry's version of the bundle, told in every answer.
+    playbook
+        What may be done.
+    serving
+        How unknown consent is treated.
+    """
+
+    def __init__(
+        self, bundle: ScorerBundle, model_version: int, playbook: Playbook, serving: ServingSettings
+    ) -> None:
+        self.bundle = bundle
+        self.model_version = model_version
+        self.playbook = playbook
+        self.playbook_version = playbook.version
+        self._consent_unknown = serving.consent_unknown
+
+    @classmethod
+    def champion(cls, registry: Registry, serving: ServingSettings) -> Scorer:
+        """Load the version that answers now.
+
+        Raises
+        ------
+        WorkspaceError
+            None has been promoted, or its files are damaged.
+        InputError
+            The playbook cannot be read.
+        """
+        version = registry.require_champion()
+        return cls(
+            registry.load(version), version.version, load_playbook(serving.playbook), serving
+        )
+
+    @cached_property
+    def stage_rules(self) -> tuple[str, ...]:
+        """The rule of each stage with this company's numbers."""
+        return tuple(rule_text(stage, self.bundle.thresholds) for stage in STAGES)
+
+    def score(self, matrix: Float, threads: int = 1) -> Scores:
+        """Answer for rows of features in the catalogue's order, NaN where unknown."""
+        predictions = self.bundle.predict(matrix, threads)
+        facts = {name: matrix[:, _POSITION[name]] for name in STAGE_FEATURES}
+        stage = assign(
+            facts, predictions.churn_probability, predictions.clv_12m, self.bundle.thresholds
+        )
+        choices = choose(
+            self.playbook,
+            stage,
+            predictions.churn_probability,
+            predictions.spend_if_purchase,
+            predictions.spend_if_none,
+            margin=self.bundle.margin,
+            consent=np.full(len(matrix), -1),
+            consent_unknown=self._consent_unknown,
+            available_data=self.bundle.data_available,
+        )
+        as_of_day = matrix[:, _POSITION["as_of_day"]].astype(np.int64)
+        return Scores(
+            as_of_day,
+            predictions,
+            stage,
+            choices,
+            explain(matrix, self.bundle.contributions(matrix, threads), predictions.prospect),
+            as_of_day < day_number(self.bundle.as_of),
+        )
+
+    def answers(self, scores: Scores) -> list[dict[str, Any]]:
+        """Spell out each customer's answer as the endpoint gives it."""
+        said, chosen = scores.predictions, scores.choices
+        actions, notes = chosen.action.tolist(), chosen.note.tolist()
+        rows = zip(
+            scores.as_of_day.tolist(),
+            said.churn_probability.tolist(),
+            said.expected_spend.tolist(),
+            said.spend_lower.tolist(),
+            said.spend_upper.tolist(),
+            said.clv_12m.tolist(),
+            said.prospect.tolist(),
+            scores.in_sample.tolist(),
+            scores.stage.tolist(),
+            scores.reasons,
+            actions,
+            chosen.action_value.tolist(),
+            chosen.action_value_low.tolist(),
+            chosen.action_value_high.tolist(),
+            notes,
+            strict=True,
+        )
+        return [
+            {
+                "as_of": day_of(as_of_day).isoformat(),
+                "churn_probability": churn,
+                "expected_spend": spend,
+                "spend_lower": lower,
+                "spend_upper": upper,
+                "clv_12m": clv,
+                "lifecycle_stage": STAGES[stage],
+                "stage_rule": self.stage_rules[stage],
+                "reasons": reasons,
+                "action": action,
+                "action_value": value,
+                "action_value_low": low,
+                "action_value_high": high,
+                "action_note": note_text(note),
+                "flags": self._flags(prospect, in_sample),
+            }
+            for (
+                as_of_day, churn, spend, lower, upper, clv, prospect, in_sample, stage, reasons,
+                action, value, low, high, note,
+            ) in rows
+        ]  # fmt: skip
+
+    def versions(self) -> dict[str, Any]:
+        """What answered: model, its kind and day, feature service, playbook."""
+        return {
+            "model": self.model_version,
+            "model_kind": self.bundle.kind,
+            "trained_as_of": self.bundle.as_of.isoformat(),
+            "horizon_days": self.bundle.horizon_days,
+            "feature_service": self.bundle.feature_service,
+            "playbook": self.playbook_version,
+            "currency": self.bundle.currency,
+        }
+
+    def _flags(self, prospect: bool, in_sample: bool) -> list[str]:
+        flags = ["prospect"] if prospect else []
+        if in_sample:
+            flags.append("in_sample")
+        if self.bundle.extrapolated:
+            flags.append("clv_extrapolated")
+        return flags

@@ -1,0 +1,63 @@
+"""The BentoML service: probes, metrics and workers around the routes of :mod:`serving.http`.
+
+Where it finds its state comes from the environment, as in a container: ``LIFECYCLE_WORKSPACE``,
+``LIFECYCLE_SETTINGS`` and the settings' own variables. `lifecycle serve` sets them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import bentoml
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
+
+from features.settings import Settings, settings_file
+from features.workspace import Workspace
+from serving.http import application
+from serving.live import Live
+
+
+class Routes:
+    """The application of this worker, made when its service starts."""
+
+    inner: Starlette | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if self.inner is None:
+            raise RuntimeError("the service has not started")
+        await self.inner(scope, receive, send)
+
+
+routes = Routes()
+
+
+@bentoml.service(
+    name="lifecycle",
+    workers=1,
+    logging={"access": {"enabled": False}},
+    # The tracing middleware runs on every request even with no exporter, at half the throughput.
+    tracing={"excluded_urls": ".*"},
+    traffic={"timeout": 30},
+)
+@bentoml.asgi_app(routes, path="/v1")
+class Lifecycle:
+    """Scores customers under ``/v1``; ``/readyz`` answers when it can."""
+
+    def __init__(self) -> None:
+        workspace = Workspace(Path(os.environ.get("LIFECYCLE_WORKSPACE", "workspace")))
+        settings = Settings.load(settings_file(workspace.root), os.environ)
+        self.live = Live(workspace, settings)
+        self.live.start()
+        routes.inner = application(self.live, settings.serving.api_key_sha256)
+
+    async def __is_ready__(self) -> bool:
+        """Whether there is a model and a day's features to answer with."""
+        return self.live.answering is not None
+
+    @bentoml.on_shutdown
+    def stop(self) -> None:
+        """Stop following the registry."""
+        self.live.stop()

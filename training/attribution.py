@@ -1,0 +1,133 @@
+"""Which features moved a churn prediction: approximate, fast and additive.
+
+The trees are attributed along each row's decision path (Saabas 2014): the change of a node's value
+goes to the feature that was split on. The prior is attributed by Shapley values of two players,
+the silence and the history before it, against a customer of the middle. TreeSHAP is the exact
+peer; on real shops the top reason agrees for most customers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logit
+
+from features import catalogue
+from training.dataset import TREE_FEATURES, tree_matrix
+from training.prior import Prior, column
+
+Float = NDArray[np.float64]
+CHUNK = 4096
+
+_TREE_POSITION = [catalogue.NAMES.index(name) for name in TREE_FEATURES]
+_RECENCY = catalogue.NAMES.index("recency_days")
+_HISTORY = catalogue.NAMES.index("purchase_days")
+
+
+@dataclass(frozen=True)
+class PathAttribution:
+    """Per-leaf contributions of every tree, looked up by the leaf that a row falls into.
+
+    Attributes
+    ----------
+    table
+        Contribution of each feature at each leaf, all trees stacked, shape (leaves, features).
+    starts
+        First row of each tree in the table, shape (trees,).
+    """
+
+    table: Float
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, booster: lgb.Booster | None) -> PathAttribution:
+        """Read the paths out of a booster."""
+        rows: list[Float] = []
+        starts: list[int] = []
+        width = len(TREE_FEATURES)
+        for tree in booster.dump_model()["tree_info"] if booster is not None else []:
+            leaves = [np.zeros(width) for _ in range(tree["num_leaves"])]
+            _walk(tree["tree_structure"], np.zeros(width), leaves)
+            starts.append(len(rows))
+            rows.extend(leaves)
+        return cls(np.array(rows).reshape(-1, width), np.array(starts, dtype=np.int64))
+
+    def contributions(self, booster: lgb.Booster | None, matrix: Float, threads: int = 1) -> Float:
+        """Contributions in log-odds, in the catalogue's order, shape (n, features)."""
+        result = np.zeros((len(matrix), len(catalogue.NAMES)))
+        if booster is None or not len(self.starts):
+            return result
+        trees = tree_matrix(matrix)
+        for start in range(0, len(matrix), CHUNK):
+            rows = slice(start, start + CHUNK)
+            leaves = booster.predict(trees[rows], pred_leaf=True, num_threads=threads)
+            leaves = np.asarray(leaves, dtype=np.int64).reshape(-1, len(self.starts))
+            total = np.zeros((len(leaves), len(TREE_FEATURES)))
+            for tree, first in enumerate(self.starts):
+                total += self.table[first + leaves[:, tree]]
+            result[rows, _TREE_POSITION] = total
+        return result
+
+
+def _walk(node: dict[str, Any], so_far: Float, leaves: list[Float]) -> None:
+    if "leaf_value" in node:
+        leaves[node.get("leaf_index", 0)] = so_far
+        return
+    for child in (node["left_child"], node["right_child"]):
+        value = child.get("leaf_value", child.get("internal_value"))
+        reached = so_far.copy()
+        reached[node["split_feature"]] += value - node["internal_value"]
+        _walk(child, reached, leaves)
+
+
+@dataclass(frozen=True)
+class Middle:
+    """The customer of the middle, against whom the prior's reasons are told."""
+
+    recency_days: float
+    purchase_days: float
+    tenure_days: float
+
+    @classmethod
+    def of(cls, matrix: Float) -> Middle:
+        """Take the medians of customers who have bought."""
+        return cls(
+            float(np.median(column(matrix, "recency_days"))),
+            float(np.median(column(matrix, "purchase_days"))),
+            float(np.median(column(matrix, "tenure_days"))),
+        )
+
+
+def prior_contributions(prior: Prior, middle: Middle, matrix: Float, horizon_days: float) -> Float:
+    """Shapley values of the silence and of the history in the prior's log-odds.
+
+    Returns
+    -------
+    array
+        Shape (n, features); all is in the columns ``recency_days`` and ``purchase_days``.
+    """
+    silence = column(matrix, "recency_days")
+    own = (column(matrix, "purchase_days"), column(matrix, "tenure_days"))
+    usual = tuple(
+        np.full(len(matrix), value) for value in (middle.purchase_days, middle.tenure_days)
+    )
+    quiet = np.full(len(matrix), middle.recency_days)
+
+    def log_odds(recency: Float, history: tuple[Float, ...]) -> Float:
+        frequency = np.maximum(history[0] - 1, 0)
+        age = np.maximum(np.where(frequency == 0, recency, history[1]), recency)
+        last = np.where(frequency == 0, 0.0, age - recency)
+        chance = prior.purchases.probability_of_no_purchase(frequency, last, age, horizon_days)
+        odds: Float = logit(np.clip(chance, 1e-6, 1 - 1e-6))
+        return odds
+
+    full, neither = log_odds(silence, own), log_odds(quiet, usual)
+    only_silence, only_history = log_odds(silence, usual), log_odds(quiet, own)
+    result = np.zeros((len(matrix), len(catalogue.NAMES)))
+    result[:, _RECENCY] = ((only_silence - neither) + (full - only_history)) / 2
+    result[:, _HISTORY] = ((only_history - neither) + (full - only_silence)) / 2
+    return result

@@ -1,0 +1,143 @@
+"""Predictive intervals of the net spend that will be seen.
+
+Net spend is a mixture: nothing with the churn probability, otherwise the mean given a purchase
+times a ratio whose distribution is read off rolling-origin predictions, by groups of churn
+probability. The mixture's quantiles are then conformalised: the nominal level is raised until the
+intervals cover as many of those predictions as they promise (distributional conformal prediction,
+Chernozhukov, Wüthrich and Zhu 2021, PNAS 118(48)). Where "nothing" already takes the whole lower
+tail, the upper one gets all of the missed share.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+
+GROUPS = 5
+SMALLEST_GROUP = 100
+LEVELS = np.linspace(0.0, 1.0, 201)
+_TRIED = np.concatenate([np.linspace(0.5, 0.99, 50), np.linspace(0.991, 0.999, 9)])
+
+
+@dataclass(frozen=True)
+class IntervalTable:
+    """Quantiles of seen over said among buyers, by group of churn probability.
+
+    Attributes
+    ----------
+    edges
+        Upper bounds of the groups but the last, ascending, shape (groups - 1,).
+    ratios
+        Quantiles at :data:`LEVELS`, shape (groups, 201).
+    level
+        The nominal coverage that covers ``promised`` of the calibration predictions.
+    """
+
+    edges: Float
+    ratios: Float
+    level: float
+    promised: float
+
+    @classmethod
+    def fit(
+        cls,
+        churn_probability: Float,
+        spend_if_purchase: Float,
+        purchased: Bool,
+        net_spend: Float,
+        promised: float = 0.9,
+    ) -> IntervalTable:
+        """Fit on rolling-origin predictions and what then happened.
+
+        Raises
+        ------
+        ValueError
+            Nobody bought in any window.
+        """
+        if not purchased.any():
+            raise ValueError("no purchase in any label window: an interval cannot be fitted")
+        chance = churn_probability[purchased]
+        ratio = net_spend[purchased] / spend_if_purchase[purchased]
+        groups = int(np.clip(len(ratio) // SMALLEST_GROUP, 1, GROUPS))
+        edges = np.unique(np.quantile(chance, np.arange(1, groups) / groups))
+        member = np.searchsorted(edges, chance)
+        ratios = np.stack(
+            [
+                np.quantile(ratio[member == g] if (member == g).any() else ratio, LEVELS)
+                for g in range(len(edges) + 1)
+            ]
+        )
+        # A few buyers say little of the tail: let the largest ratio of all bound every group.
+        ratios[:, -1] = max(ratio.max(), 1.0)
+        table = cls(edges, ratios, promised, promised)
+        return cls(
+            edges,
+            ratios,
+            table._covering_level(churn_probability, spend_if_purchase, net_spend),
+            promised,
+        )
+
+    def bounds(self, churn_probability: Float, spend_if_purchase: Float) -> tuple[Float, Float]:
+        """Lower and upper bound of the net spend, in currency, shape (n,) each."""
+        return self._bounds_at(self.level, churn_probability, spend_if_purchase)
+
+    def _covering_level(self, chance: Float, mean: Float, seen: Float) -> float:
+        needed = self.promised + (1 - self.promised) / (len(seen) + 1)
+        for level in _TRIED[self.promised - 0.2 <= _TRIED]:
+            lower, upper = self._bounds_at(float(level), chance, mean)
+            if np.mean((seen >= lower) & (seen <= upper)) >= needed:
+                return float(level)
+        return float(_TRIED[-1])
+
+    def _bounds_at(self, level: float, chance: Float, mean: Float) -> tuple[Float, Float]:
+        group = np.searchsorted(self.edges, chance)
+        buys = np.clip(1 - chance, 1e-9, 1.0)
+        # Share of buyers whose net spend is negative: their mass lies below that of "nothing".
+        below = np.array([np.searchsorted(row, 0.0) / (len(row) - 1) for row in self.ratios])[group]
+        tail = np.full_like(chance, (1 - level) / 2)
+        lower = self._quantile(tail, group, chance, buys, below, mean)
+        missed = np.where(lower == 0.0, np.minimum(buys * below, tail), tail)
+        upper = self._quantile(np.minimum(missed + level, 1.0), group, chance, buys, below, mean)
+        return np.minimum(lower, upper), upper
+
+    def _quantile(
+        self, at: Float, group: NDArray[np.int64], chance: Float, buys: Float, below: Float,
+        mean: Float,
+    ) -> Float:  # fmt: skip
+        negative = at < buys * below
+        positive = at > buys * below + chance
+        inside = np.where(negative, at / buys, np.where(positive, (at - chance) / buys, 0.0))
+        value = mean * self._ratio(np.clip(inside, 0.0, 1.0), group)
+        return np.where(negative | positive, value, 0.0)
+
+    def _ratio(self, level: Float, group: NDArray[np.int64]) -> Float:
+        position = level * (len(LEVELS) - 1)
+        left = np.minimum(position.astype(np.int64), len(LEVELS) - 2)
+        share = position - left
+        ratio: Float = self.ratios[group, left] * (1 - share) + self.ratios[group, left + 1] * share
+        return ratio
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "edges": self.edges.tolist(),
+            "ratios": self.ratios.tolist(),
+            "level": self.level,
+            "promised": self.promised,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> IntervalTable:
+        """Undo :meth:`to_dict`."""
+        return cls(
+            np.array(values["edges"], dtype=np.float64),
+            np.array(values["ratios"], dtype=np.float64),
+            values["level"],
+            values["promised"],
+        )

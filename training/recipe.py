@@ -1,0 +1,268 @@
+"""How a model is made: tune, predict from rolling origins, calibrate, judge, refit.
+
+Every number that is reported or served as a probability, a mean or an interval comes from
+predictions of days that the trees behind it had not learned from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+from features.days import day_number
+from features.errors import NotEnoughData
+from training.calendar import Calendar
+from training.calibration import WEIGHTS, ChurnCalibration, SpendCalibration
+from training.dataset import LabelledDay
+from training.intervals import IntervalTable
+from training.trees import Machine, Rows, Task, correction, fit
+from training.tuning import Tuned, folds, tune
+
+Float = NDArray[np.float64]
+Kind = Literal["lightgbm", "btyd"]
+
+TUNING_FOLDS = 2
+TUNING_CUSTOMERS = 60_000
+"""Rows a tuning fold learns from at most; the final trees see all."""
+ROLLING_DAYS = 8
+"""Newest days predicted from earlier labels alone, for calibration and intervals."""
+FEWEST_BUYERS = 30
+FEWEST_OUTCOMES = 10
+ALL_TASKS: tuple[Task, ...] = ("churn", "spend")
+NO_TREES = np.zeros(1)
+
+Say = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """What turns prior and trees into calibrated answers."""
+
+    churn: ChurnCalibration
+    spend: SpendCalibration
+    intervals: IntervalTable
+
+
+@dataclass(frozen=True)
+class Trees:
+    """The boosters of both tasks; None before there is enough history for any."""
+
+    churn: lgb.Booster | None = None
+    spend: lgb.Booster | None = None
+
+    def corrections(self, matrix: Float, threads: int = 1) -> tuple[Float, Float]:
+        """What both add to the prior, shape (n,) each."""
+        return correction(self.churn, matrix, threads), correction(self.spend, matrix, threads)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Calibrated predictions of one labelled day by a model that had not seen its window."""
+
+    day: LabelledDay
+    churn_probability: Float
+    expected_spend: Float
+    spend_lower: Float
+    spend_upper: Float
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Tuned parameters of both tasks, and the machine to fit them on."""
+
+    churn: Tuned
+    spend: Tuned
+    machine: Machine
+
+    def fit(self, days: Sequence[LabelledDay]) -> Trees:
+        """Fit both tasks on the rows of some days."""
+        boosters: dict[Task, lgb.Booster] = {
+            task: fit(task, Rows(task, days), getattr(self, task).parameters, self.machine)
+            for task in ALL_TASKS
+        }
+        return Trees(boosters["churn"], boosters["spend"])
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A labelled day and what unseen trees add to its prior."""
+
+    day: LabelledDay
+    churn_trees: Float
+    spend_trees: Float
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Everything that a training found.
+
+    Attributes
+    ----------
+    judged
+        The newest matured day, predicted and calibrated from earlier labels alone; None where
+        there are no earlier labels.
+    """
+
+    calendar: Calendar
+    recipe: Recipe
+    trees: Trees
+    judged: Judged | None
+    pool: tuple[Predicted, ...]
+
+
+def learn(
+    calendar: Calendar, days: Sequence[LabelledDay], trials: int, machine: Machine, say: Say
+) -> Learned:
+    """Tune on early folds, judge on the newest matured day, then refit on every matured day.
+
+    Raises
+    ------
+    NotEnoughData
+        Too few customers, or only one kind of outcome, to learn from.
+    """
+    by_day = {d.as_of: d for d in days}
+    check_enough(by_day.get(calendar.evaluation), calendar)
+    matured = [by_day[d] for d in calendar.matured if d in by_day]
+    newest = by_day[calendar.evaluation]
+    earlier = _pool_days(calendar, by_day, calendar.evaluation)
+    recipe = _tuned(calendar, by_day, earlier, trials, machine, say)
+    pool = []
+    foldable = [d for d in calendar.foldable() if d in by_day][-ROLLING_DAYS:]
+    for done, day in enumerate(foldable, start=1):
+        pool.append(_predict(recipe, calendar, by_day, day))
+        say("rolling-origin predictions", done, len(foldable))
+    judged = None
+    if earlier:
+        adjustment = adjust([p for p in pool if p.day.as_of in earlier])
+        judged = judge(pool[-1], adjustment)
+    elif calendar.before(calendar.evaluation):
+        bare = [_without_trees(d) for d in matured if d.as_of in calendar.before(newest.as_of)]
+        judged = judge(_without_trees(newest), adjust(bare, trees=False))
+    trees = recipe.fit(matured) if pool else Trees()
+    say("final trees", 1, 1)
+    final = tuple(pool) or tuple(_without_trees(d) for d in matured)
+    return Learned(calendar, recipe, trees, judged, final)
+
+
+def check_enough(newest: LabelledDay | None, calendar: Calendar) -> None:
+    """Refuse data from which nothing can be learned, and say what is missing.
+
+    Raises
+    ------
+    NotEnoughData
+        See the message.
+    """
+    day, until = calendar.evaluation, calendar.as_of
+    buyers = len(newest.matrix) if newest is not None else 0
+    if newest is None or buyers < FEWEST_BUYERS:
+        raise NotEnoughData(
+            f"{buyers} customers had bought by {day}, {FEWEST_BUYERS} are needed to train; "
+            "ingest more customers or choose a later --as-of"
+        )
+    again = int(newest.purchased.sum())
+    if min(again, buyers - again) < FEWEST_OUTCOMES:
+        raise NotEnoughData(
+            f"of {buyers} customers on {day}, {again} bought again by {until} and "
+            f"{buyers - again} did not; {FEWEST_OUTCOMES} of each kind are needed to train: "
+            "change --horizon-days, or ingest orders with repeat purchases"
+        )
+
+
+def adjust(pool: Sequence[Predicted], trees: bool = True) -> Adjustment:
+    """Fit calibration and intervals on pooled predictions; without trees their weight is 0."""
+    weights = WEIGHTS if trees else NO_TREES
+    prior = np.concatenate([p.day.prior_churn for p in pool])
+    spend_prior = np.concatenate([p.day.prior_spend for p in pool])
+    churn_trees = np.concatenate([p.churn_trees for p in pool])
+    spend_trees = np.concatenate([p.spend_trees for p in pool])
+    purchased = np.concatenate([p.day.purchased for p in pool])
+    net_spend = np.concatenate([p.day.net_spend for p in pool])
+    day = np.concatenate([np.full(len(p.day.matrix), day_number(p.day.as_of)) for p in pool])
+    churn = ChurnCalibration.fit(prior, churn_trees, ~purchased, day, weights)
+    probability = churn.probability(prior, churn_trees)
+    spend = SpendCalibration.fit(
+        spend_prior, spend_trees, probability, purchased, net_spend, day, weights
+    )
+    mean = spend.spend_if_purchase(spend_prior, spend_trees)
+    return Adjustment(churn, spend, IntervalTable.fit(probability, mean, purchased, net_spend))
+
+
+def judge(predicted: Predicted, adjustment: Adjustment) -> Judged:
+    """Apply an adjustment to a day that it was not fitted on."""
+    day = predicted.day
+    churn = adjustment.churn.probability(day.prior_churn, predicted.churn_trees)
+    mean = adjustment.spend.spend_if_purchase(day.prior_spend, predicted.spend_trees)
+    lower, upper = adjustment.intervals.bounds(churn, mean)
+    expected = (1 - churn) * mean + churn * adjustment.spend.spend_if_none
+    return Judged(day, churn, expected, lower, upper)
+
+
+def _pool_days(
+    calendar: Calendar, by_day: dict[date, LabelledDay], judged: date
+) -> tuple[date, ...]:
+    """Foldable days whose labels end before the judged day begins."""
+    newest = [d for d in calendar.foldable() if d in by_day][-ROLLING_DAYS:]
+    return tuple(d for d in newest if d in calendar.before(judged))
+
+
+def _tuned(
+    calendar: Calendar,
+    by_day: dict[date, LabelledDay],
+    earlier: tuple[date, ...],
+    trials: int,
+    machine: Machine,
+    say: Say,
+) -> Recipe:
+    chosen = earlier[::-1][:TUNING_FOLDS]
+    rng = np.random.default_rng(machine.seed)
+    found: dict[Task, Tuned] = {}
+    for task in ALL_TASKS:
+        pairs = []
+        for day in chosen:
+            learn_from = [by_day[d] for d in calendar.before(day) if d in by_day]
+            pairs.append((_sample(learn_from, task, rng), by_day[day]))
+
+        def progress(done: int, of: int, task: Task = task) -> None:
+            say(f"tuning {task}", done, of)
+
+        found[task] = tune(task, folds(task, pairs), trials, machine, progress)
+    return Recipe(found["churn"], found["spend"], machine)
+
+
+def _sample(days: Sequence[LabelledDay], task: Task, rng: np.random.Generator) -> list[LabelledDay]:
+    """Keep a tuning fold within :data:`TUNING_CUSTOMERS` rows, the same share of each day."""
+    rows = sum(int(d.purchased.sum()) if task == "spend" else len(d.matrix) for d in days)
+    if rows <= TUNING_CUSTOMERS:
+        return list(days)
+    share = TUNING_CUSTOMERS / rows
+    return [
+        d.take(np.flatnonzero(rng.random(len(d.matrix)) < share).astype(np.int64)) for d in days
+    ]
+
+
+def _predict(
+    recipe: Recipe, calendar: Calendar, by_day: dict[date, LabelledDay], day: date
+) -> Predicted:
+    trees = recipe.fit([by_day[d] for d in calendar.before(day) if d in by_day])
+    labelled = by_day[day]
+    return Predicted(labelled, *trees.corrections(labelled.matrix, recipe.machine.threads))
+
+
+def _without_trees(day: LabelledDay) -> Predicted:
+    nothing = np.zeros(len(day.matrix))
+    return Predicted(day, nothing, nothing)
+
+
+def parameters_of(recipe: Recipe) -> dict[str, Any]:
+    """Flatten the tuned parameters for a run's table."""
+    return {
+        f"{task}_{key}": value
+        for task in ALL_TASKS
+        for key, value in getattr(recipe, task).parameters.items()
+    }

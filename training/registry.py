@@ -1,0 +1,97 @@
+"""MLflow as this product uses it: where runs go, how a scorer is registered, aliased and found."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from features.errors import WorkspaceError
+from features.settings import Settings
+from features.workspace import Workspace
+from training.bundle import ScorerBundle
+
+MODEL = "lifecycle-scorer"
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True)
+class ScorerVersion:
+    """One registered version of the scorer."""
+
+    version: int
+    run_id: str
+    tags: dict[str, str]
+
+
+def tracking_uri(workspace: Workspace, settings: Settings) -> str:
+    """Where runs and models are kept: the setting, or SQLite in the workspace."""
+    if settings.stores.tracking_uri is not None:
+        return settings.stores.tracking_uri
+    return f"sqlite:///{(workspace.mlflow / 'mlflow.db').resolve()}"
+
+
+class Registry:
+    """The scorer's versions and the alias that says which of them answers."""
+
+    def __init__(self, uri: str) -> None:
+        # MLflow reads these when it is first imported; it must neither call home nor colour logs.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow import MlflowClient  # noqa: PLC0415 - takes seconds to import
+
+        self.uri = uri
+        self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    def newest(self) -> ScorerVersion | None:
+        """The version that was registered last."""
+        found = self._client.search_model_versions(f"name='{MODEL}'", max_results=1000)
+        return max((_version(v) for v in found), key=lambda v: v.version, default=None)
+
+    def champion(self) -> ScorerVersion | None:
+        """The version that answers now."""
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        try:
+            return _version(self._client.get_model_version_by_alias(MODEL, CHAMPION))
+        except MlflowException as error:
+            # An alias that is not set is INVALID_PARAMETER_VALUE, a model that is not there
+            # RESOURCE_DOES_NOT_EXIST; anything else is a registry out of reach.
+            if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                return None
+            raise
+
+    def require_champion(self) -> ScorerVersion:
+        """The version that answers now.
+
+        Raises
+        ------
+        WorkspaceError
+            None has been promoted.
+        """
+        champion = self.champion()
+        if champion is None:
+            raise WorkspaceError(
+                "no model has been promoted yet; run `lifecycle train --as-of DATE` and then "
+                "`lifecycle promote`"
+            )
+        return champion
+
+    def load(self, version: ScorerVersion) -> ScorerBundle:
+        """Fetch a version's bundle and check its files."""
+        import mlflow  # noqa: PLC0415
+
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+        folder = mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version.version}")
+        return ScorerBundle.load(Path(folder) / "artifacts" / "bundle")
+
+    def promote(self, version: ScorerVersion, tags: dict[str, str]) -> None:
+        """Move the champion alias, in one step, and note why on the version."""
+        for key, value in tags.items():
+            self._client.set_model_version_tag(MODEL, str(version.version), key, value)
+        self._client.set_registered_model_alias(MODEL, CHAMPION, str(version.version))
+
+
+def _version(found: Any) -> ScorerVersion:  # noqa: ANN401 - MLflow is untyped
+    return ScorerVersion(int(found.version), str(found.run_id), dict(found.tags))

@@ -1,0 +1,44 @@
+"""The scorer bundle as an MLflow model: code by reference, files as plain text, no pickle.
+
+MLflow executes this file when it logs and when it loads the model ("models from code").
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+from features import catalogue
+from training.bundle import ScorerBundle
+
+OUTPUTS = ("churn_probability", "expected_spend", "spend_lower", "spend_upper", "clv_12m")
+
+
+class ScorerModel(PythonModel):  # type: ignore[misc]
+    """Predicts from the features of the catalogue, by name."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Read the bundle beside the model."""
+        self.bundle = ScorerBundle.load(Path(context.artifacts["bundle"]))
+
+    def predict(
+        self,
+        context: PythonModelContext,
+        model_input: pd.DataFrame,
+        params: dict[str, object] | None = None,
+    ) -> pd.DataFrame:
+        """Give the columns of :data:`OUTPUTS` for each row."""
+        matrix = np.ascontiguousarray(
+            model_input[list(catalogue.NAMES)].to_numpy(dtype=np.float64, na_value=np.nan)
+        )
+        answers = self.bundle.predict(matrix)
+        return pd.DataFrame(
+            {name: getattr(answers, name) for name in OUTPUTS}, index=model_input.index
+        )
+
+
+set_model(ScorerModel())

@@ -1,0 +1,127 @@
+"""From snapshots to a scorer: retrieve, label, learn, judge, bundle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.settings import Settings
+from features.store import matrix_of
+from features.views import SERVICES
+from training.attribution import Middle
+from training.bundle import Conversion, ScorerBundle
+from training.calendar import Calendar
+from training.dataset import LabelledDay, NeverBought, label_days
+from training.evaluation import Evaluation, Rival, baselines, evaluate
+from training.population import StageThresholds, fit_thresholds
+from training.prior import Prior, column
+from training.recipe import Learned, Say, Trees, adjust, learn
+from training.tracking import Training
+from training.trees import Machine
+
+Float = NDArray[np.float64]
+
+UNFITTED = StageThresholds(*[float("nan")] * 7)
+
+
+def train(
+    calendar: Calendar,
+    training_set: pa.Table,
+    today: pa.Table,
+    orders: Path,
+    history_from: date,
+    settings: Settings,
+    fingerprint: str,
+    say: Say,
+) -> Training:
+    """Learn a scorer from what was known by the calendar's day.
+
+    Parameters
+    ----------
+    training_set
+        Features of every known customer on every matured day, from the feature store.
+    today
+        The same on the day of the training: what "usual" means is fitted there.
+    orders
+        The ledger's Parquet file, for the outcomes.
+    say
+        Told of progress: what, done, of.
+
+    Raises
+    ------
+    NotEnoughData
+        Too few customers or outcomes.
+    """
+    days, never = label_days(
+        training_set, orders, calendar.matured, calendar.horizon_days, calendar.as_of
+    )
+    machine = Machine(settings.training.seed, settings.training.threads)
+    learned = learn(calendar, days, settings.training.trials, machine, say)
+    evaluation, rivals = _evaluated(learned, days, calendar)
+    trusted = learned.trees.churn is not None and (evaluation is None or evaluation.beats_baselines)
+    bundle = _bundle(learned, trusted, never, matrix_of(today), history_from, settings)
+    return Training(bundle, learned, evaluation, rivals, fingerprint, training_set.num_rows)
+
+
+def _evaluated(
+    learned: Learned, days: list[LabelledDay], calendar: Calendar
+) -> tuple[Evaluation | None, dict[str, Rival]]:
+    judged = learned.judged
+    if judged is None:
+        return None, {}
+    known = calendar.before(judged.day.as_of)
+    earlier = [d for d in days if d.as_of in known]
+    return (
+        evaluate(judged, earlier, calendar.horizon_days),
+        baselines(judged.day, earlier, calendar.horizon_days),
+    )
+
+
+def _bundle(
+    learned: Learned,
+    trusted: bool,
+    never: NeverBought,
+    everyone: Float,
+    history_from: date,
+    settings: Settings,
+) -> ScorerBundle:
+    calendar = learned.calendar
+    buyers = everyone[column(everyone, "purchases") > 0]
+    prior = Prior.fit(buyers)
+    spend = never.spend / never.converted if never.converted else prior.mean_order_value
+    bundle = ScorerBundle(
+        kind="lightgbm" if trusted else "btyd",
+        as_of=calendar.as_of,
+        history_from=history_from,
+        horizon_days=calendar.horizon_days,
+        feature_service=SERVICES["scorer"],
+        prior=prior,
+        trees=learned.trees if trusted else Trees(),
+        adjustment=adjust(learned.pool, trees=trusted),
+        thresholds=UNFITTED,
+        middle=Middle.of(buyers),
+        conversion=Conversion(never.conversion(), max(spend, 1e-4)),
+        margin=settings.value.margin,
+        discount_rate_yearly=settings.value.discount_rate_yearly,
+        currency=settings.data.currency,
+        data_available=frozenset(
+            {"category"} if np.isfinite(column(everyone, "categories")).any() else set()
+        ),
+    )
+    said = bundle.predict(buyers, settings.training.threads)
+    return replace(
+        bundle,
+        thresholds=fit_thresholds(
+            buyers,
+            said.churn_probability,
+            said.clv_12m,
+            calendar.horizon_days,
+            settings.churn.silent_days,
+            settings.churn.activation_days,
+        ),
+    )
