@@ -15,6 +15,18 @@ VERSION = 1
 WINDOW_DAYS = (7, 14, 30, 60, 90, 180, 365)
 """Lengths of the trailing windows; a window of n days holds as_of and the n - 1 days before it."""
 
+JOIN_KEY = "customer_id"
+
+KeyType = Literal["integer", "text"]
+"""How a workspace names its customers."""
+
+SERVICES = {
+    "churn": f"churn_v{VERSION}",
+    "spend": f"spend_v{VERSION}",
+    "scorer": f"lifecycle_scorer_v{VERSION}",
+}
+"""Feature service of each registered model; the number is that of the feature list."""
+
 VIEWS = {
     "purchase_history": "How often, how recently and for how much a customer has bought so far",
     "purchase_windows": "Orders and net spend in trailing windows, and how they change",

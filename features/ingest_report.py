@@ -57,7 +57,9 @@ class IngestReport:
         )
         if self.date_reading != "typed":
             said.append(f"Dates were read as {self.date_reading}.")
-        notable = [f"{what}: {counts[name]:,}" for name, what in _NOTABLE.items() if counts.get(name)]
+        notable = [
+            f"{what}: {counts[name]:,}" for name, what in _NOTABLE.items() if counts.get(name)
+        ]
         if notable:
             said.append(f"Among the readable lines, {'; '.join(notable)}.")
         said.append(

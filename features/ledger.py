@@ -241,8 +241,7 @@ class Ledger:
         # Whether a category is a product is a setting of now, also for what was read before it.
         lines, added = merge_exports([export.with_columns(flag) for export in exports])
         days = daily_digests(lines)
-        totals = _totals(lines)
-        version = _digest_of_days(days, totals["customer_id_type"])[:16]
+        version = _digest_of_days(days)[:16]
         key = entries[-1]["key"]
         _write_parquet(cleaned.lines, self._export_path(key))
         _write_parquet(cleaned.quarantine, self._quarantine_path(key))
@@ -257,7 +256,7 @@ class Ledger:
             "ledger": folder.name,
             "non_product_categories": list(settings.non_product_categories),
             "exports": [_with_added(e, a) for e, a in zip(entries, added, strict=True)],
-            "totals": totals,
+            "totals": _totals(lines),
         }
         write_json(self._manifest_path, manifest)
         self._sweep(manifest)
@@ -297,9 +296,9 @@ def _with_added(entry: Mapping[str, Any], added: int) -> dict[str, Any]:
     return {**entry, "counts": {**counts, "kept": added, "merged": readable - added}}
 
 
-def _digest_of_days(days: pl.DataFrame, *more: str) -> str:
+def _digest_of_days(days: pl.DataFrame) -> str:
     rows = [f"{day},{lines},{digest}" for day, lines, digest in days.iter_rows()]
-    return hashlib.sha256("\n".join([*more, *rows]).encode()).hexdigest()
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
 def _totals(lines: pl.DataFrame) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -21,9 +22,9 @@ import yaml
 from numpy.typing import NDArray
 
 from features import catalogue
+from features.catalogue import JOIN_KEY, SERVICES, KeyType
 from features.days import closing, day_number
 from features.errors import WorkspaceError
-from features.views import JOIN_KEY, SERVICES, KeyType
 from features.workspace import Workspace, read_json, replacing, write_json
 
 POINTER = "online.json"
@@ -125,7 +126,10 @@ class FeatureStore:
         store = self._open(state.file)
         self._apply(store)
         end = closing(as_of)
-        store.materialize(start_date=end - timedelta(hours=1), end_date=end)
+        with warnings.catch_warnings():
+            # ibis calls a method of DuckDB's that warns of its successor.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            store.materialize(start_date=end - timedelta(hours=1), end_date=end)
         write_json(self._workspace.feast / POINTER, _state_to_json(state))
         former, self._state, self._feast = self._state, state, store
         self._write_repository()

@@ -8,28 +8,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
 from feast.data_format import ParquetFormat
 from feast.types import Float64, Int64, String
 
 from features import catalogue
+from features.catalogue import JOIN_KEY, SERVICES, KeyType
 
 ENTITY = "customer"
-JOIN_KEY = "customer_id"
 OWNER = "lifecycle"
-SERVICES = {
-    "churn": f"churn_v{catalogue.VERSION}",
-    "spend": f"spend_v{catalogue.VERSION}",
-    "scorer": f"lifecycle_scorer_v{catalogue.VERSION}",
-}
-"""Feature service of each registered model; the number is that of the feature list."""
-
 TIME_TO_LIVE = timedelta(days=1)
 """A snapshot speaks for its own day alone: a training row never gets an older day's features."""
-
-KeyType = Literal["integer", "text"]
 
 
 def definitions(snapshots: Path, key_type: KeyType) -> dict[str, Any]:

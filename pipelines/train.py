@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from features.audit import check_no_leak
 from features.ledger import Ledger
 from features.snapshots import known_customers
 from pipelines.context import Context, Stopwatch
@@ -63,6 +64,9 @@ def train_scorer(context: Context, as_of: date | None) -> TrainReport:
         context.snapshots(ledger, [*calendar.matured, day])
         context.say("training set", 0, 1)
         training_set, today = _retrieve(context, ledger, calendar)
+        check_no_leak(
+            ledger.orders_path, training_set, calendar.evaluation, context.settings.features.engine
+        )
         context.say("training set", 1, 1)
         training = train(
             calendar,

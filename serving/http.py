@@ -256,7 +256,8 @@ def _check_key(request: Request, digests: tuple[str, ...]) -> None:
     key = header[7:] if header.lower().startswith("bearer ") else ""
     given = hashlib.sha256((key or request.headers.get("x-api-key", "")).encode()).hexdigest()
     # Every digest is compared, so that the time taken does not tell which one was close.
-    if not any([hmac.compare_digest(given, digest) for digest in digests]):
+    matches = [hmac.compare_digest(given, digest) for digest in digests]
+    if not any(matches):
         raise Refusal(
             401, "unauthorised", "give a valid API key: `Authorization: Bearer KEY` or `X-API-Key`"
         )

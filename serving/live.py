@@ -71,7 +71,7 @@ class Live:
             self.problem = ""
         except LifecycleError as error:
             self._complain(str(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # The registry or the store may be away for a while: whatever went wrong, the last
             # good model goes on answering and the next poll tries again.
             self._complain(f"{type(error).__name__}: {error}")

@@ -124,7 +124,10 @@ def openapi(version: str) -> dict[str, Any]:
         path: {
             "post": {
                 "summary": summary,
-                "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": body}},
+                },
                 "responses": {
                     "200": {
                         "description": "Answers",

@@ -57,7 +57,7 @@ class Lifecycle:
         """Whether there is a model and a day's features to answer with."""
         return self.live.answering is not None
 
-    @bentoml.on_shutdown
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def stop(self) -> None:
         """Stop following the registry."""
         self.live.stop()

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,7 @@ def test_windows_1252_is_read_where_utf_8_fails(tmp_path: Path) -> None:
         ('1,"two\nlines"\n2,x\n', ["two\nlines", "x"]),
         ('1,"x"y\n2,z\n', ["xy", "z"]),
         ('1\n2,""\n', [None, None]),
+        ('1,"c\n"b",9"\n', ['c\nb"']),
     ],
 )
 def test_stray_quotes_swallow_no_rows(
@@ -397,6 +399,18 @@ def test_absurd_typed_times_do_not_overflow(unit: Any) -> None:
     assert read.at.null_count() == read.out_of_range.sum() == 2
 
 
+def test_the_years_1970_to_2100_are_believed() -> None:
+    edges = [
+        datetime(1969, 12, 31),
+        datetime(1970, 1, 1),
+        datetime(2100, 12, 31),
+        datetime(2101, 1, 1),
+    ]
+    for written in (edges, [str(edge) for edge in edges], [edge.date() for edge in edges]):
+        read = read_moments(pl.Series("at", written))
+        assert read.out_of_range.to_list() == [True, False, False, True]
+
+
 def test_a_date_format_is_used_alone() -> None:
     times = ["01/02/2010", "2010-02-01"]
     cleaned = clean({"ordered_at": times}, date_format="%d/%m/%Y")
@@ -511,6 +525,13 @@ def test_quantity_times_price_is_exact(
     believable = [e4 for e4 in products if abs(e4) <= 10**15]
     assert cleaned.lines["amount_e4"].to_list() == believable
     assert cleaned.counts["absurd_amount"] == len(products) - len(believable)
+
+
+def test_a_product_beyond_128_bits_does_not_come_round_to_nothing() -> None:
+    # Its square in units of 1e-20 is 2**128.
+    factor = "1844674407.3709551616"
+    cleaned = clean({"quantity": [factor, "1"], "unit_price": [factor, "1"]})
+    assert cleaned.quarantine["reason"].to_list() == ["absurd_amount"]
 
 
 def test_a_mapped_amount_wins_over_quantity_and_price() -> None:
@@ -707,17 +728,38 @@ def test_overlapping_exports_merge_by_multiplicity(frames: list[pl.DataFrame]) -
     cleaned = [clean_orders(frame, {}, DataSettings()).lines for frame in frames]
     merged, added = merge_exports(cleaned)
     wanted: Counter[tuple[Any, ...]] = Counter()
-    earliest: dict[tuple[Any, ...], datetime] = {}
+    arrivals: dict[tuple[Any, ...], list[datetime]] = {}
     for lines in cleaned:
-        as_text = lines.cast({"customer_id": pl.String})
-        wanted |= Counter(as_text.select(IDENTITY).rows())
-        for row, arrived in zip(as_text.select(IDENTITY).rows(), lines["arrived_at"], strict=True):
-            earliest[row] = min(earliest.get(row, arrived), arrived)
-    as_text = merged.cast({"customer_id": pl.String})
-    assert Counter(as_text.select(IDENTITY).rows()) == wanted
+        seen = by_identity(lines)
+        wanted |= Counter({line: len(times) for line, times in seen.items()})
+        for line, times in seen.items():
+            # The first copy of one export is the first copy of the other.
+            pairs = zip_longest(arrivals.get(line, []), times, fillvalue=FAR)
+            arrivals[line] = [min(pair) for pair in pairs]
+    found = by_identity(merged)
+    assert Counter({line: len(times) for line, times in found.items()}) == wanted
+    assert found == arrivals
     assert sum(added) == merged.height
-    known = as_text.group_by(IDENTITY).agg(pl.min("arrived_at"))
-    assert {tuple(row[:-1]): row[-1] for row in known.rows()} == earliest
+
+
+def test_copies_are_paired_by_arrival() -> None:
+    twice = clean({"arrived_at": ["2010-01-05", "2010-01-02"]}).lines
+    once = clean({"arrived_at": ["2010-01-03"]}).lines
+    merged, added = merge_exports([twice, once])
+    assert merged["arrived_at"].to_list() == [moment(2010, 1, 2), moment(2010, 1, 5)]
+    assert merged["known_day"].to_list() == [14611, 14614]
+    assert added == [2, 0]
+
+
+FAR = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def by_identity(lines: pl.DataFrame) -> dict[tuple[Any, ...], list[datetime]]:
+    as_text = lines.cast({"customer_id": pl.String}).sort("arrived_at")
+    found: dict[tuple[Any, ...], list[datetime]] = {}
+    for *line, arrived in as_text.select(*IDENTITY, "arrived_at").rows():
+        found.setdefault(tuple(line), []).append(arrived)
+    return found
 
 
 @SLOW
@@ -807,6 +849,15 @@ def test_a_changed_setting_is_a_new_reading(tmp_path: Path) -> None:
     check_sums(Ledger(workspace))
 
 
+def test_another_date_format_is_a_new_reading(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "shop")
+    file = write(tmp_path, "customer_id,ordered_at,amount\n1,01/02/2010,1\n")
+    ingest(workspace, file, date_format="%d/%m/%Y")
+    report = ingest(workspace, file, date_format="%m/%d/%Y")
+    assert report.changed and report.replaced
+    assert Ledger(workspace).first_day == Ledger(workspace).last_day == date(2010, 1, 2)
+
+
 def test_one_text_id_makes_all_ids_text(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "shop")
     ingest(workspace, write(tmp_path, PLAIN))
@@ -848,6 +899,8 @@ def test_the_fingerprint_counts_copies_and_keeps_columns_apart() -> None:
         [(None, "ab")],
         [("a|1:b", None)],
         [("a", "1:b")],
+        [("x", "y|-")],
+        [("x|y", None)],
     ]
     found = [tuple(digests(*rows)) for rows in contents]  # type: ignore[arg-type]
     assert len(set(found)) == len(contents)

@@ -108,7 +108,8 @@ def _note(training: Training) -> str:
         lines.append(
             f"Judged on {evaluation.day} ({evaluation.customers:,} customers): "
             f"AUC {ours['auc']:.3f}, log loss {ours['log_loss']:.3f}, "
-            f"spend Gini {ours['spend_gini']:.3f}, primary skill {evaluation.skills['primary']:+.3f}."
+            f"spend Gini {ours['spend_gini']:.3f}, "
+            f"primary skill {evaluation.skills['primary']:+.3f}."
         )
     if bundle.kind == "btyd":
         lines.append("The trees did not beat BG/NBD + Gamma-Gamma, which therefore answer here.")

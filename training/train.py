@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.catalogue import SERVICES
 from features.settings import Settings
 from features.store import matrix_of
-from features.views import SERVICES
 from training.attribution import Middle
 from training.bundle import Conversion, ScorerBundle
 from training.calendar import Calendar

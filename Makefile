@@ -1,0 +1,31 @@
+# The verbs of this repository. Each installs what it needs first.
+.PHONY: install demo test check check-full lock mlflow clean
+
+WORKSPACE ?= workspace
+
+install: .venv/.installed
+
+.venv/.installed: requirements.lock pyproject.toml scripts/install
+	@scripts/install
+
+demo: install
+	@.venv/bin/lifecycle demo --workspace $(WORKSPACE)
+
+test: install
+	@.venv/bin/pytest -m "not full"
+
+check: install
+	@scripts/check
+
+check-full: install
+	@.venv/bin/pytest
+	@.venv/bin/python benchmarks/snapshots.py
+
+lock:
+	@scripts/lock
+
+mlflow: install
+	@mlflow/serve $(WORKSPACE)
+
+clean:
+	rm -rf .venv .uv build dist

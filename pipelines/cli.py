@@ -1,0 +1,379 @@
+"""The command line: each verb reads its arguments, runs one job and prints what it found."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from datetime import date
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+import yaml
+
+from features.days import parse_day
+from features.errors import InputError, LifecycleError
+from features.settings import SETTINGS_FILE, Settings, settings_file
+from features.workspace import Workspace, replacing
+from pipelines.console import STAGE_COLUMNS, Terminal, quieten, stage_rows
+
+if TYPE_CHECKING:
+    from pipelines.context import Context
+
+DEFAULT_WORKSPACE = "workspace"
+Body = Callable[..., dict[str, Any]]
+
+
+class Day(click.ParamType[date]):
+    """A day as YYYY-MM-DD."""
+
+    name = "day"
+
+    def convert(
+        self, value: str | date, param: click.Parameter | None, ctx: click.Context | None
+    ) -> date:
+        """Read the text."""
+        if isinstance(value, date):
+            return value
+        try:
+            return parse_day(value)
+        except InputError as error:
+            self.fail(str(error), param, ctx)
+
+
+DAY = Day()
+FILE = click.Path(path_type=Path)
+
+
+def _shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--quiet", "-q", is_flag=True, help="Print errors only."),
+        click.option(
+            "--settings", "settings_path", type=FILE,
+            help=f"Settings file; default {SETTINGS_FILE} in the workspace or the current folder.",
+        ),
+        click.option(
+            "--workspace", "-w", type=FILE,
+            help=f"Folder of all state; default ./{DEFAULT_WORKSPACE} or LIFECYCLE_WORKSPACE.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@_shared_options
+@click.version_option(package_name="lifecycle", prog_name="lifecycle")
+@click.pass_context
+def main(
+    ctx: click.Context, workspace: Path | None, settings_path: Path | None, quiet: bool
+) -> None:
+    """Who will leave, what they are worth, where they stand, and what is worth doing.
+
+    A first look, with real orders that come along: lifecycle demo
+    """
+    quieten()
+    ctx.obj = {"workspace": workspace, "settings_path": settings_path, "quiet": quiet}
+
+
+def verb(
+    *,
+    overrides: Callable[[dict[str, Any]], dict[str, Any]] = lambda given: {},
+    before: Callable[[Workspace], None] = lambda workspace: None,
+) -> Callable[[Body], click.Command]:
+    """Make a command of a job: shared options, settings, errors as one sentence, ``--json``.
+
+    Parameters
+    ----------
+    overrides
+        Settings out of the command's own arguments.
+    before
+        What has to be in the workspace before its settings are read.
+    """
+
+    def wrap(body: Body) -> click.Command:
+        @wraps(body)
+        def run(**given: Any) -> None:  # noqa: ANN401 - click passes what was declared
+            shared = click.get_current_context().obj
+            place = given.pop("workspace") or shared["workspace"]
+            path = given.pop("settings_path") or shared["settings_path"]
+            quiet = given.pop("quiet") or shared["quiet"]
+            json_path = given.pop("json_path")
+            terminal = Terminal(quiet or str(json_path) == "-")
+            from pipelines.context import Context  # noqa: PLC0415 - brings the models' libraries
+
+            try:
+                workspace = Workspace(
+                    Path(place or os.environ.get("LIFECYCLE_WORKSPACE") or DEFAULT_WORKSPACE)
+                )
+                before(workspace)
+                found = path or settings_file(workspace.root)
+                settings = Settings.load(found, os.environ, overrides(given))
+                context = Context(workspace, settings, terminal.say)
+                result = body(context, terminal, found, **given)
+                if json_path is not None:
+                    _write_json(json_path, result)
+            except LifecycleError as error:
+                _fail(str(error))
+            except OSError as error:
+                _fail(f"{error.filename or 'a file'}: {error.strerror or error}; nothing was lost")
+
+        command = click.option(
+            "--json",
+            "json_path",
+            type=FILE,
+            help="Write the result as JSON; - for standard output.",
+        )(_shared_options(run))
+        return click.command(name=body.__name__.rstrip("_"))(command)
+
+    return wrap
+
+
+def _write_json(path: Path, result: dict[str, Any]) -> None:
+    text = json.dumps(result, indent=2, default=str) + "\n"
+    if str(path) == "-":
+        click.echo(text, nl=False)
+        return
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(1)
+
+
+def _mapping(pairs: tuple[str, ...]) -> dict[str, str]:
+    mapping: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, column = pair.partition("=")
+        if not equals or not key.strip() or not column.strip():
+            raise InputError(f"--map {pair} is not COLUMN=FILE_COLUMN, e.g. --map amount=total")
+        mapping[key.strip()] = column.strip()
+    return mapping
+
+
+def _set_horizon(given: dict[str, Any]) -> dict[str, Any]:
+    changed: dict[str, Any] = {}
+    if given.get("horizon_days") is not None:
+        changed["churn"] = {"horizon_days": given["horizon_days"]}
+    if given.get("trials") is not None:
+        changed["training"] = {"trials": given["trials"]}
+    return changed
+
+
+@verb()
+@click.option("--orders", type=FILE, help="CSV or Parquet file of orders.")
+@click.option("--map", "pairs", multiple=True, help="COLUMN=FILE_COLUMN; repeat for each column.")
+def ingest(
+    context: Context,
+    terminal: Terminal,
+    _: Path | None,
+    orders: Path | None,
+    pairs: tuple[str, ...],
+) -> dict[str, Any]:
+    """Read a file of orders into the workspace.
+
+    The columns customer_id, ordered_at and amount (or quantity and unit_price) are needed, others
+    are used where they are there. The same file twice changes nothing; overlapping files are
+    merged.
+
+    \b
+    lifecycle ingest --orders orders.csv --map customer_id=client --map ordered_at=date
+    """
+    from pipelines.ingest import ingest as job  # noqa: PLC0415
+
+    report = job(context, orders, _mapping(pairs))
+    for sentence in report.sentences():
+        terminal.note(sentence)
+    return report.to_dict()
+
+
+@verb()
+@click.option("--as-of", "days", type=DAY, multiple=True, help="Day to compute; repeat for more.")
+@click.option("--online/--no-online", default=True, help="Put the newest of the days online.")
+def features(
+    context: Context, terminal: Terminal, _: Path | None, days: tuple[date, ...], online: bool
+) -> dict[str, Any]:
+    """Compute snapshots of features and put the newest day online.
+
+    \b
+    lifecycle features --as-of 1998-03-31 --as-of 1998-06-30
+    """
+    from pipelines.features import compute_features  # noqa: PLC0415
+
+    with terminal.progress():
+        chosen = sorted(set(days)) or [context.observed_until(context.ledger())]
+        report = compute_features(context, chosen, online)
+    terminal.note(
+        f"{report.days} snapshot{'s' * (report.days != 1)}, {report.computed} computed now, "
+        f"{report.customers:,} customers on {chosen[-1]}; online: {report.online_as_of or 'none'}"
+    )
+    return report.to_dict()
+
+
+@verb(overrides=_set_horizon)
+@click.option("--as-of", type=DAY, help="Learn from what was known by this day; default the last.")
+@click.option("--horizon-days", type=int, help="Churned is no purchase within so many days.")
+@click.option("--trials", type=int, help="Optuna trials for each of the two models.")
+def train(
+    context: Context, terminal: Terminal, _: Path | None, as_of: date | None, **__: object
+) -> dict[str, Any]:
+    """Train churn and spend models and register them as one scorer.
+
+    \b
+    lifecycle train --as-of 1998-06-30 --horizon-days 91
+    """
+    from pipelines.train import train_scorer  # noqa: PLC0415
+
+    with terminal.progress():
+        report = train_scorer(context, as_of)
+    _show_evaluation(terminal, report.evaluation)
+    terminal.note(
+        f"version {report.model_version} ({report.kind}), trained as of {report.as_of} on "
+        f"{report.rows:,} snapshots of {report.training_days} days, in {report.seconds:.0f} s; "
+        "next: lifecycle promote"
+    )
+    return report.to_dict()
+
+
+@verb()
+@click.option("--force", is_flag=True, help="Promote although the gate refuses; it is recorded.")
+def promote(context: Context, terminal: Terminal, _: Path | None, force: bool) -> dict[str, Any]:
+    """Let the newest model answer, if it has earned it.
+
+    \b
+    lifecycle promote
+    """
+    from pipelines.promote import promote as job  # noqa: PLC0415
+
+    report = job(context, force)
+    terminal.note(f"champion: {report.why}{' (forced)' if report.forced else ''}")
+    return report.to_dict()
+
+
+@verb()
+@click.option("--as-of", type=DAY, help="Score what was known by this day; default the last.")
+@click.option(
+    "--out", type=FILE, help="Parquet or CSV; default scores/DAY.parquet in the workspace."
+)
+def score(
+    context: Context, terminal: Terminal, _: Path | None, as_of: date | None, out: Path | None
+) -> dict[str, Any]:
+    """Score every customer known on a day.
+
+    \b
+    lifecycle score --as-of 1998-06-30 --out scores.parquet
+    """
+    from pipelines.score import score as job  # noqa: PLC0415
+
+    with terminal.progress():
+        report = job(context, as_of, out)
+    _show_stages(terminal, report.as_of, report.currency, report.stages)
+    terminal.note(f"{report.customers:,} customers in {report.file}")
+    return report.to_dict()
+
+
+@verb()
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Beyond loopback: needs a key."
+)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
+def serve(
+    context: Context,
+    terminal: Terminal,
+    settings_path: Path | None,
+    port: int,
+    host: str,
+    workers: int,
+) -> dict[str, Any]:
+    """Start the endpoint; /readyz answers 200 when it can score.
+
+    \b
+    lifecycle serve --port 3000
+    """
+    from pipelines.serve import prepare, serve_command  # noqa: PLC0415
+
+    with terminal.progress():
+        prepare(context)
+    command, environment = serve_command(context, host, port, workers, settings_path)
+    terminal.note(f"http://{host}:{port}/v1/customers/score (Ctrl+C stops)")
+    sys.stdout.flush()
+    os.execvpe(command[0], command, environment)
+
+
+@verb()
+def settings(context: Context, terminal: Terminal, path: Path | None) -> dict[str, Any]:
+    """Show every setting and its value now.
+
+    \b
+    lifecycle settings
+    """
+    values = context.settings.model_dump(mode="json")
+    terminal.note(f"# from {path or 'defaults and the environment'}")
+    terminal.note(yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip())
+    return values
+
+
+def _demo_workspace(workspace: Workspace) -> None:
+    from pipelines.demo import prepare_workspace  # noqa: PLC0415
+
+    prepare_workspace(workspace)
+
+
+@verb(before=_demo_workspace, overrides=_set_horizon)
+@click.option("--trials", type=int, help="Optuna trials for each of the two models.")
+def demo(context: Context, terminal: Terminal, _: Path | None, **__: object) -> dict[str, Any]:
+    """Go the whole way with CDNOW: 69,659 real orders of 23,570 customers.
+
+    \b
+    lifecycle demo --workspace ./workspace
+    """
+    from pipelines.demo import demo as job  # noqa: PLC0415
+
+    with terminal.progress():
+        report = job(context)
+    for sentence in report.ingested:
+        terminal.note(sentence)
+    scored = report.scored
+    _show_stages(terminal, scored.as_of, scored.currency, scored.stages)
+    _show_evaluation(terminal, report.trained.evaluation)
+    terminal.note(f"champion: {report.promoted.why}")
+    place = context.workspace.root
+    tracking = (place / "mlflow" / "mlflow.db").resolve()
+    terminal.note(
+        f"\nThat took {report.seconds:.0f} s. Next:\n"
+        f"  MLflow UI   .venv/bin/mlflow ui --backend-store-uri sqlite:///{tracking}"
+        " --workers 1 --port 5000\n"
+        f"  endpoint    .venv/bin/lifecycle serve --workspace {place} --port 3000\n"
+        "  a customer  curl -s http://127.0.0.1:3000/v1/customers/score "
+        f"-d '{{\"customer_ids\": [{report.example_customer}]}}'"
+    )
+    return report.to_dict()
+
+
+def _show_stages(
+    terminal: Terminal, as_of: str, currency: str, stages: list[dict[str, Any]]
+) -> None:
+    terminal.table(f"\nCustomers on {as_of} ({currency})", STAGE_COLUMNS, stage_rows(stages))
+
+
+def _show_evaluation(terminal: Terminal, evaluation: dict[str, Any] | None) -> None:
+    from pipelines.evaluation_table import COLUMNS, evaluation_rows  # noqa: PLC0415
+
+    if evaluation is None:
+        terminal.note("history is too short to judge out of time")
+        return
+    title = f"\nJudged on {evaluation['day']}, {evaluation['customers']:,} customers"
+    terminal.table(title, COLUMNS, evaluation_rows(evaluation))
+
+
+for command in (ingest, features, train, promote, score, serve, demo, settings):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""`lifecycle serve`: start the endpoint."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from features.errors import InputError
+from features.store import read_state
+from pipelines.context import Context
+from pipelines.features import compute_features
+
+SERVICE = "serving.service:Lifecycle"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def prepare(context: Context) -> None:
+    """Put the newest day online where nothing is online yet.
+
+    Raises
+    ------
+    WorkspaceError
+        Nothing is ingested or promoted.
+    """
+    ledger = context.ledger()
+    context.registry().require_champion()
+    if read_state(context.workspace) is None:
+        compute_features(context, [context.observed_until(ledger)], online=True)
+
+
+def serve_command(
+    context: Context, host: str, port: int, workers: int, settings_path: Path | None
+) -> tuple[list[str], dict[str, str]]:
+    """Build the BentoML command and its environment.
+
+    Raises
+    ------
+    InputError
+        No API key is configured and the host is not loopback.
+    """
+    if host not in LOOPBACK and not context.settings.serving.api_key_sha256:
+        raise InputError(
+            f"without an API key the endpoint listens on loopback only, not on {host}; set "
+            "serving.api_key_sha256 (printf %s KEY | sha256sum), or leave out --host"
+        )
+    environment = {
+        **os.environ,
+        "LIFECYCLE_WORKSPACE": str(context.workspace.root.resolve()),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "PYTHONWARNINGS": "ignore",
+    }
+    if settings_path is not None:
+        environment["LIFECYCLE_SETTINGS"] = str(settings_path.resolve())
+    root = Path(__file__).resolve().parent.parent
+    command = [
+        sys.executable, "-m", "bentoml", "serve", SERVICE, "--working-dir", str(root),
+        "--host", host, "--port", str(port), "--api-workers", str(workers),
+    ]  # fmt: skip
+    return command, environment

@@ -1,0 +1,66 @@
+"""One trained shop for all tests that only look at it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import shop
+from pipelines.cli import main
+
+SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
+
+Lifecycle = Callable[..., Any]
+
+
+def run(workspace: Path, *words: object) -> Result:
+    """Run the command line in this process, as a user types it."""
+    return CliRunner().invoke(main, ["--workspace", str(workspace), *map(str, words)])
+
+
+def succeed(workspace: Path, *words: object) -> dict[str, Any]:
+    """Run a verb that must succeed and give its JSON."""
+    result = run(workspace, *words, "--json", "-")
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="session")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shop.write(tmp_path_factory.mktemp("export"))
+
+
+@pytest.fixture(scope="session")
+def ingested(export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workspace = tmp_path_factory.mktemp("ingested") / "workspace"
+    succeed(workspace, "ingest", "--orders", export, *shop.map_options())
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def trained(export: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A workspace that has been through every verb, and what each said."""
+    workspace = tmp_path_factory.mktemp("trained") / "workspace"
+    out = workspace.parent / "scores.parquet"
+    said = {
+        "ingest": succeed(workspace, "ingest", "--orders", export, *shop.map_options()),
+        "train": succeed(
+            workspace, "train", "--as-of", shop.LAST_DAY, "--horizon-days", 60, "--trials", 3
+        ),
+        "promote": succeed(workspace, "promote"),
+        "score": succeed(workspace, "score", "--as-of", shop.LAST_DAY, "--out", out),
+    }
+    return {"workspace": workspace, "out": out, **said}
+
+
+@pytest.fixture(scope="session")
+def online_retail() -> Path:
+    path = SHARED / "online_retail_ii_2009_2011.parquet"
+    if not path.exists():
+        pytest.skip("Online Retail II is not in this checkout's ../shared/data")
+    return path
