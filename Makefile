@@ -5,7 +5,7 @@ WORKSPACE ?= workspace
 
 install: .venv/.installed
 
-.venv/.installed: requirements.lock pyproject.toml scripts/install
+.venv/.installed: requirements-dev.lock pyproject.toml scripts/install
 	@scripts/install
 
 demo: install

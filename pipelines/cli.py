@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 import yaml
 
+from features import __version__
 from features.days import parse_day
 from features.errors import InputError, LifecycleError
 from features.settings import SETTINGS_FILE, Settings, settings_file
@@ -66,7 +67,7 @@ def _shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @_shared_options
-@click.version_option(package_name="lifecycle", prog_name="lifecycle")
+@click.version_option(__version__, prog_name="lifecycle")
 @click.pass_context
 def main(
     ctx: click.Context, workspace: Path | None, settings_path: Path | None, quiet: bool

@@ -8,7 +8,6 @@ import logging
 import math
 import uuid
 from collections.abc import Awaitable, Callable
-from importlib.metadata import version
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from features import catalogue
+from features import __version__, catalogue
 from features.days import day_number, parse_day
 from features.errors import InputError
 from serving.live import Answering, Live
@@ -98,7 +97,7 @@ def application(live: Live, api_key_sha256: tuple[str, ...]) -> Starlette:
         return _json(await run_in_threadpool(_score_features, live, body, request_id))
 
     async def describe(request: Request) -> Response:
-        return _json(openapi(version("lifecycle")))
+        return _json(openapi(__version__))
 
     async def other(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500

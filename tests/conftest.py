@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shop
 from click.testing import CliRunner, Result
 
-import shop
 from pipelines.cli import main
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"

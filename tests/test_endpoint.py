@@ -1,0 +1,324 @@
+"""The endpoint over a real HTTP server: the batch's numbers, clear errors, keys, live models."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+import shop
+from conftest import run, succeed
+
+from features import catalogue
+from features.ledger import Ledger
+from features.snapshots import snapshot_folder
+from features.workspace import Workspace
+
+REPOSITORY = Path(__file__).parent.parent
+START_SECONDS = 90
+KEY = "correct horse battery staple"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def serving(command: list[str], environment: dict[str, str], log: Path) -> Iterator[httpx.Client]:
+    """Run a server until the block ends; give a client once it is ready."""
+    port = free_port()
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)],
+            env={**os.environ, **environment},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=log.parent,
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            await_status(client, process, "/readyz", 200, log)
+            yield client
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def await_status(
+    client: httpx.Client, process: subprocess.Popen[bytes], path: str, status: int, log: Path
+) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        assert process.poll() is None, log.read_text()[-3000:]
+        try:
+            if client.get(path).status_code == status:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError(f"{path} did not answer {status}: {log.read_text()[-3000:]}")
+
+
+def lifecycle(workspace: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "pipelines.cli", "--workspace", str(workspace), *words]
+
+
+@pytest.fixture(scope="module")
+def live(trained: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    log = tmp_path_factory.mktemp("serve") / "log"
+    with serving(lifecycle(trained["workspace"], "serve"), {}, log) as client:
+        yield client
+
+
+def ask(client: httpx.Client, *customers: object, **more: Any) -> httpx.Response:
+    return client.post("/v1/customers/score", json={"customer_ids": list(customers)}, **more)
+
+
+def test_the_endpoint_gives_the_batch_numbers_for_every_customer(
+    live: httpx.Client, trained: dict[str, Any]
+):
+    batch = pl.read_parquet(trained["out"]).sort("customer_id")
+    ids = batch["customer_id"].to_list()
+    answers = [
+        row
+        for start in range(0, len(ids), 400)
+        for row in ask(live, *ids[start : start + 400]).json()["results"]
+    ]
+    assert [row["customer_id"] for row in answers] == ids
+    for column in (
+        "churn_probability", "expected_spend", "spend_lower", "spend_upper", "clv_12m",
+        "lifecycle_stage", "stage_rule", "reasons", "action", "action_value", "action_value_low",
+        "action_value_high", "action_note", "flags",
+    ):  # fmt: skip
+        assert [row[column] for row in answers] == batch[column].to_list(), column
+    assert {row["as_of"] for row in answers} == {shop.LAST_DAY}
+
+
+def test_features_in_the_request_give_the_same_answer(live: httpx.Client, trained: dict[str, Any]):
+    workspace = Workspace(trained["workspace"])
+    folder = snapshot_folder(workspace, Ledger(workspace))
+    rows = pq.read_table(folder / f"{shop.LAST_DAY}.parquet").to_pylist()[:50]
+    body = {
+        "rows": [
+            {
+                "customer_id": row["customer_id"],
+                "as_of": shop.LAST_DAY,
+                "features": {n: row[n] for n in catalogue.NAMES if n != "as_of_day"},
+            }
+            for row in rows
+        ]
+    }
+    given = live.post("/v1/features/score", json=body).json()
+    stored = ask(live, *[row["customer_id"] for row in rows]).json()
+    assert given["results"] == stored["results"]
+    assert given["versions"] == stored["versions"]
+
+
+def test_every_answer_says_what_answered(live: httpx.Client, trained: dict[str, Any]):
+    versions = ask(live, 1).json()["versions"]
+    assert versions["model"] == trained["promote"]["champion"]
+    assert versions["horizon_days"] == 60
+    assert versions["feature_service"] == "lifecycle_scorer_v1"
+
+
+def test_unknown_customers_are_named_and_the_others_answered(live: httpx.Client):
+    answer = ask(live, 1, 999_999, "2", "someone", 1, "01").json()
+    assert [row["customer_id"] for row in answer["results"]] == [1, 2, 1]
+    assert answer["unknown_customers"] == [999_999, "someone", "01"]
+
+
+FULL = dict.fromkeys(set(catalogue.NAMES) - {"as_of_day"}, 1)
+BAD_BODIES = [
+    ("customers", b"", 400, "bad_request"),
+    ("customers", b"{", 400, "bad_request"),
+    ("customers", b"[]", 400, "bad_request"),
+    ("customers", b'{"customer_ids": []}', 400, "bad_request"),
+    ("customers", b'{"customer_ids": [1.5]}', 400, "bad_request"),
+    ("customers", b'{"customer_ids": [null]}', 400, "bad_request"),
+    ("customers", b'{"customer_ids": [true]}', 400, "bad_request"),
+    ("customers", b'{"customer_ids": [1], "more": 1}', 400, "bad_request"),
+    ("customers", b'{"customer_ids": [999999]}', 404, "unknown_customer"),
+    ("customers", b'{"customer_ids": [99999999999999999999999]}', 404, "unknown_customer"),
+    ("customers", b'{"customer_ids": ["\\u0000"]}', 404, "unknown_customer"),
+    ("customers", b'{"customer_ids": [' + b"1," * 1000 + b"1]}", 400, "bad_request"),
+    ("customers", b'{"customer_ids": [' + b" " * 3_000_000 + b"1]}", 413, "too_large"),
+    ("customers", b"\xff\xfe", 400, "bad_request"),
+    ("features", b'{"rows": [{"as_of": "2024-01-01", "features": {}}]}', 400, "missing_feature"),
+    ("features", {"rows": [{"as_of": "2024-02-31", "features": FULL}]}, 400, "bad_day"),
+    ("features", {"rows": [{"as_of": "yesterday", "features": FULL}]}, 400, "bad_request"),
+    (
+        "features",
+        {"rows": [{"as_of": "2024-01-01", "features": {**FULL, "iq": 1}}]},
+        400,
+        "unknown_feature",
+    ),
+    (
+        "features",
+        {"rows": [{"as_of": "2024-01-01", "features": {**FULL, "purchases": None}}]},
+        400,
+        "bad_feature",
+    ),
+    (
+        "features",
+        {"rows": [{"as_of": "2024-01-01", "features": {**FULL, "recency_days": -4}}]},
+        400,
+        "bad_feature",
+    ),
+    (
+        "features",
+        {"rows": [{"as_of": "2024-01-01", "features": {**FULL, "recency_days": 9}}]},
+        400,
+        "bad_feature",
+    ),
+    (
+        "features",
+        b'{"rows": [{"as_of": "2024-01-01", "features": {"a": NaN}}]}',
+        400,
+        "bad_request",
+    ),
+]
+
+
+@pytest.mark.parametrize(("route", "body", "status", "code"), BAD_BODIES)
+def test_a_bad_body_gets_the_one_envelope(
+    live: httpx.Client, route: str, body: Any, status: int, code: str
+):
+    given = {"content": body} if isinstance(body, bytes) else {"json": body}
+    answer = live.post(f"/v1/{route}/score", **given)
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    assert error["code"] == code
+    assert error["message"]
+    assert error["request_id"] == answer.headers["x-request-id"]
+
+
+def test_a_number_too_large_for_a_float_is_refused(live: httpx.Client):
+    import json
+
+    text = json.dumps({"rows": [{"as_of": "2024-01-01", "features": FULL}]})
+    answer = live.post(
+        "/v1/features/score", content=text.replace('"spend_net": 1', '"spend_net": 1e400')
+    )
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] in {"bad_request", "not_finite"}
+
+
+def test_a_chunked_body_is_counted_too(live: httpx.Client):
+    chunks = (b" " * 100_000 for _ in range(40))
+    answer = live.post("/v1/customers/score", content=chunks)
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/v1/customers/score", 405), ("POST", "/v1/nothing", 404), ("GET", "/v1/x", 404)],
+)
+def test_a_wrong_route_gets_the_same_envelope(
+    live: httpx.Client, method: str, path: str, status: int
+):
+    answer = live.request(method, path)
+    assert answer.status_code == status
+    assert answer.json()["error"]["message"]
+
+
+def test_a_request_id_is_taken_over_and_a_wild_one_is_not(live: httpx.Client):
+    assert ask(live, 1, headers={"x-request-id": "crm-17"}).json()["request_id"] == "crm-17"
+    assert len(ask(live, 1, headers={"x-request-id": "x" * 500}).json()["request_id"]) == 32
+
+
+def test_the_openapi_document_describes_both_routes(live: httpx.Client):
+    document = live.get("/v1/openapi.json").json()
+    assert set(document["paths"]) == {"/v1/customers/score", "/v1/features/score"}
+    assert "Answer" in document["components"]["schemas"]
+
+
+def test_a_promoted_model_answers_within_seconds_and_no_request_fails(
+    trained: dict[str, Any], tmp_path: Path
+):
+    workspace = tmp_path / "w"
+    shutil.copytree(trained["workspace"], workspace)
+    repair_artifact_paths(trained["workspace"], workspace)
+    with serving(lifecycle(workspace, "serve"), {}, tmp_path / "log") as client:
+        assert ask(client, 1).json()["versions"]["model"] == 1
+        succeed(workspace, "train", "--horizon-days", 60, "--trials", 0)
+        succeed(workspace, "promote", "--force")
+        until = time.monotonic() + 15
+        while (answer := ask(client, 1)).json()["versions"]["model"] == 1:
+            assert answer.status_code == 200
+            assert time.monotonic() < until, "the new model never came"
+            time.sleep(0.1)
+        assert answer.json()["versions"]["model"] == 2
+
+
+def repair_artifact_paths(former: Path, copy: Path) -> None:
+    """A copied workspace: MLflow's SQLite holds absolute artifact addresses."""
+    import sqlite3
+
+    with sqlite3.connect(copy / "mlflow" / "mlflow.db") as database:
+        tables = [
+            ("experiments", "artifact_location"),
+            ("runs", "artifact_uri"),
+            ("model_versions", "storage_location"),
+            ("model_versions", "source"),
+            ("logged_models", "artifact_location"),
+        ]
+        for table, column in tables:
+            database.execute(
+                f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(former), str(copy))
+            )
+
+
+def test_with_keys_only_their_holders_are_answered(trained: dict[str, Any], tmp_path: Path):
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    environment = {"LIFECYCLE_SERVING__API_KEY_SHA256": f"[{digest}]"}
+    command = lifecycle(trained["workspace"], "serve")
+    with serving(command, environment, tmp_path / "log") as client:
+        assert ask(client, 1).status_code == 401
+        assert ask(client, 1).json()["error"]["code"] == "unauthorised"
+        assert ask(client, 1, headers={"authorization": "Bearer wrong"}).status_code == 401
+        assert ask(client, 1, headers={"authorization": f"Bearer {KEY}"}).status_code == 200
+        assert ask(client, 1, headers={"x-api-key": KEY}).status_code == 200
+    assert KEY not in (tmp_path / "log").read_text()
+
+
+def test_without_a_key_it_listens_on_loopback_only(trained: dict[str, Any]):
+    result = run(trained["workspace"], "serve", "--host", "0.0.0.0")
+    assert result.exit_code == 1
+    assert "without an API key the endpoint listens on loopback only" in result.stderr
+
+
+def test_a_built_bento_starts_and_answers(trained: dict[str, Any], tmp_path: Path):
+    home = {"BENTOML_HOME": str(tmp_path / "bentos"), "BENTOML_DO_NOT_TRACK": "True"}
+    bentoml = str(Path(sys.executable).with_name("bentoml"))
+    built = subprocess.run(
+        [bentoml, "build", "--output", "tag", str(REPOSITORY)],
+        env={**os.environ, **home},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    tag = built.stdout.strip().splitlines()[-1].removeprefix("__tag__:")
+    environment = {**home, "LIFECYCLE_WORKSPACE": str(trained["workspace"])}
+    with serving(
+        [bentoml, "serve", tag, "--host", "127.0.0.1"], environment, tmp_path / "log"
+    ) as client:
+        assert ask(client, 1).json()["results"][0]["customer_id"] == 1
