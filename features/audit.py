@@ -50,7 +50,7 @@ def check_no_leak(orders: Path, retrieved: pa.Table, as_of: date, engine: Engine
             f"the features of {as_of} hold {given.height} customers, {honest.height} were known "
             "by then; delete the workspace's features folder and run the command again"
         )
-    for name in catalogue.NAMES:
+    for name in (catalogue.JOIN_KEY, *catalogue.NAMES):
         differs = given[name].ne_missing(honest[name]).arg_true()
         if len(differs):
             row = int(differs[0])

@@ -76,6 +76,7 @@ def _sum_where(condition: nw.Expr, column: str) -> nw.Expr:
 
 def _line_facts(known: nw.LazyFrame[Any], as_of_day: int) -> nw.LazyFrame[Any]:
     bought = nw.col("amount_e4") > 0
+    returned = nw.col("amount_e4") < 0
     product = bought & nw.col("is_product")
     category = nw.when(product).then(nw.col("category"))
     recent = nw.when(product & _within(180, as_of_day)).then(nw.col("category"))
@@ -83,8 +84,13 @@ def _line_facts(known: nw.LazyFrame[Any], as_of_day: int) -> nw.LazyFrame[Any]:
         category.alias("_category"),
         recent.alias("_category_180d"),
         nw.when(bought).then(nw.col("channel")).alias("_channel"),
-        nw.when(product).then(nw.col("quantity")).alias("_quantity"),
-        nw.when(~bought & (nw.col("amount_e4") < 0)).then(nw.col("event_day")).alias("_return_day"),
+        # Whole ten-thousandths, as money: a sum of fractions would depend on the lines' order.
+        nw.when(product)
+        .then((nw.col("quantity") * UNIT_E4 + 0.5).floor().cast(nw.Int64))
+        .alias("_quantity_e4"),
+        # The discount of a returned line was given with its sale; the sale is not rewritten.
+        nw.when(~returned).then(nw.col("discount_e4")).alias("_discount_e4"),
+        nw.when(returned).then(nw.col("event_day")).alias("_return_day"),
     )
     return flagged.group_by("customer_id").agg(
         nw.col("event_day").min().alias("first_line_day"),
@@ -95,12 +101,12 @@ def _line_facts(known: nw.LazyFrame[Any], as_of_day: int) -> nw.LazyFrame[Any]:
         ),
         nw.col("_return_day").count().alias("returns"),
         nw.col("_return_day").max().alias("last_return_day"),
-        _sum_where(nw.col("amount_e4") < 0, "amount_e4").alias("returned_e4"),
+        _sum_where(returned, "amount_e4").alias("returned_e4"),
         nw.when(product).then(nw.lit(1)).otherwise(nw.lit(0)).sum().alias("product_lines"),
-        nw.col("_quantity").count().alias("quantity_lines"),
-        nw.col("_quantity").sum().alias("quantity"),
-        nw.col("discount_e4").count().alias("discount_lines"),
-        nw.col("discount_e4").sum().alias("discount_e4"),
+        nw.col("_quantity_e4").count().alias("quantity_lines"),
+        nw.col("_quantity_e4").sum().alias("quantity_e4"),
+        nw.col("_discount_e4").count().alias("discount_lines"),
+        nw.col("_discount_e4").sum().alias("discount_e4"),
         # A distinct count ignores nulls in SQL but not in every engine: count the values alone.
         (nw.col("_category").n_unique() - _has_null("_category")).alias("categories"),
         (nw.col("_category_180d").n_unique() - _has_null("_category_180d")).alias(
@@ -208,9 +214,10 @@ def _finish(joined: nw.LazyFrame[Any], as_of_day: int) -> nw.LazyFrame[Any]:
         ((0 - nw.col("returned_e4")).cast(nw.Float64) / UNIT_E4).alias("returns_value"),
         _ratio(0 - nw.col("returned_e4"), nw.col("gross_e4")).alias("returns_share"),
         _ratio(nw.col("product_lines"), nw.col("purchases")).alias("lines_per_purchase"),
-        _known(_ratio(nw.col("quantity"), nw.col("purchases")), nw.col("quantity_lines") > 0).alias(
-            "quantity_per_purchase"
-        ),
+        _known(
+            _ratio(nw.col("quantity_e4"), nw.col("purchases"), UNIT_E4),
+            nw.col("quantity_lines") > 0,
+        ).alias("quantity_per_purchase"),
         _known(
             _ratio(nw.col("discount_e4"), nw.col("gross_e4") + nw.col("discount_e4")),
             nw.col("discount_lines") > 0,

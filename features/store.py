@@ -196,7 +196,7 @@ class FeatureStore:
                     temporary.write_text(content, encoding="utf-8")
 
     def _delete_online_files(self, keep: set[str]) -> None:
-        for path in self._workspace.feast.glob("online-*.db"):
+        for path in self._workspace.feast.glob("online*.db"):
             if path.name not in keep:
                 path.unlink(missing_ok=True)
 

@@ -19,7 +19,7 @@ from features.days import parse_day
 from features.errors import InputError, LifecycleError
 from features.settings import SETTINGS_FILE, Settings, settings_file
 from features.workspace import Workspace, replacing
-from pipelines.console import STAGE_COLUMNS, Terminal, quieten, stage_rows
+from pipelines.console import STAGE_COLUMNS, Terminal, settle_process, stage_rows
 
 if TYPE_CHECKING:
     from pipelines.context import Context
@@ -76,7 +76,7 @@ def main(
 
     A first look, with real orders that come along: lifecycle demo
     """
-    quieten()
+    settle_process()
     ctx.obj = {"workspace": workspace, "settings_path": settings_path, "quiet": quiet}
 
 

@@ -12,6 +12,9 @@ import shop
 from click.testing import CliRunner, Result
 
 from pipelines.cli import main
+from pipelines.console import settle_process
+
+settle_process()
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 
