@@ -1,8 +1,10 @@
 """What a customer's orders looked like on a day: one definition in narwhals for every engine.
 
 The input is the ledger (see :mod:`features.ledger`). Nothing here reads a clock: the day is an
-argument. Money is summed as whole ten-thousandths, so that no order of the lines and no engine
-changes a total, and floats appear only in the last step, row by row.
+argument. It goes in two steps. :func:`sums_as_of` runs on the engine and gives whole numbers alone
+(money and quantities in ten-thousandths), so that no order of the lines, no thread and no engine
+changes a digit. :func:`finish` turns them into the features, row by row, on Arrow: there a division
+is rounded as IEEE 754 says, where Polars multiplies by a reciprocal if a batch holds one row.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ def purchases(lines: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     return orders(lines).filter(nw.col("amount_e4") > 0)
 
 
-def features_as_of(lines: nw.LazyFrame[Any], as_of_day: int) -> nw.LazyFrame[Any]:
-    """Compute every order feature of every customer known by the end of a day.
+def sums_as_of(lines: nw.LazyFrame[Any], as_of_day: int) -> nw.LazyFrame[Any]:
+    """Sum up, count and date what every customer known by the end of a day had done.
 
     Parameters
     ----------
@@ -51,19 +53,24 @@ def features_as_of(lines: nw.LazyFrame[Any], as_of_day: int) -> nw.LazyFrame[Any
     Returns
     -------
     narwhals.LazyFrame
-        ``customer_id`` and the columns of :data:`features.catalogue.FEATURES`, a row a customer.
+        ``customer_id`` and whole numbers (the median of order values may end in a half), a row a
+        customer; the input of :func:`finish`.
     """
     known = known_by(lines, as_of_day)
     bought = purchases(known)
     days = bought.group_by("customer_id", "event_day").agg(
         nw.col("amount_e4").sum().alias("amount_e4")
     )
-    joined = (
+    return (
         _line_facts(known, as_of_day)
         .join(_purchase_facts(bought, as_of_day), on="customer_id", how="left")
         .join(_rhythm_facts(days), on="customer_id", how="left")
+        # SQL engines widen a sum beyond 64 bits.
+        .with_columns(
+            nw.exclude("customer_id", "median_e4").cast(nw.Int64),
+            nw.col("median_e4").cast(nw.Float64),
+        )
     )
-    return _finish(joined, as_of_day)
 
 
 def _within(days: int, as_of_day: int) -> nw.Expr:
@@ -177,10 +184,21 @@ def _rhythm_facts(days: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     return bounds.join(sums, on="customer_id", how="left")
 
 
-def _finish(joined: nw.LazyFrame[Any], as_of_day: int) -> nw.LazyFrame[Any]:
-    """Turn exact sums into the features, row by row."""
+def finish(sums: nw.DataFrame[Any], as_of_day: int) -> nw.DataFrame[Any]:
+    """Turn whole numbers into the features, row by row.
+
+    Parameters
+    ----------
+    sums
+        What :func:`sums_as_of` gave.
+
+    Returns
+    -------
+    narwhals.DataFrame
+        ``customer_id`` and the columns of :data:`features.catalogue.FEATURES`.
+    """
     counts = ("purchases", "purchase_days", *(f"purchases_{n}d" for n in WINDOW_DAYS))
-    frame = joined.with_columns(nw.col(*counts).fill_null(0).cast(nw.Int64))
+    frame = sums.with_columns(nw.col(*counts).fill_null(0).cast(nw.Int64))
     repeat_days = nw.col("purchase_days") - 1
     span = nw.col("last_day") - nw.col("first_day")
     frame = frame.with_columns(

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from features import catalogue
 from features.days import closing, day_number
 from features.ledger import Ledger
-from features.orders import features_as_of
+from features.orders import finish, sums_as_of
 from features.workspace import Workspace, replacing
 
 Engine = Literal["polars", "duckdb"]
@@ -107,13 +107,14 @@ def compute_snapshot(orders: Path, as_of: date, engine: Engine) -> pa.Table:
     if engine == "duckdb":
         with duckdb.connect() as connection:
             lines = nw.from_native(connection.read_parquet(str(orders)))
-            table = features_as_of(lines, number).collect("pyarrow").to_native()
+            sums = sums_as_of(lines, number).collect("pyarrow").to_native()
     else:
         import polars as pl  # noqa: PLC0415 - only the engine that is asked for is loaded
 
-        frame = features_as_of(nw.from_native(pl.scan_parquet(orders)), number).to_native()
-        table = frame.collect(engine="streaming").to_arrow(compat_level=pl.CompatLevel.oldest())
-    table = table.sort_by("customer_id")
+        lazy = sums_as_of(nw.from_native(pl.scan_parquet(orders)), number).to_native()
+        sums = lazy.collect(engine="streaming").to_arrow(compat_level=pl.CompatLevel.oldest())
+    sums = sums.sort_by("customer_id").combine_chunks()
+    table = finish(nw.from_native(sums, eager_only=True), number).to_native()
     stamp = pa.scalar(closing(as_of), pa.timestamp("us", tz="UTC"))
     return table.append_column(TIMESTAMP, pa.repeat(stamp, table.num_rows)).combine_chunks()
 

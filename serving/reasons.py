@@ -37,21 +37,24 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 10 or value == round(value) else f"{value:,.1f}"
 
 
+def _counted(value: float, noun: str) -> str:
+    return f"{_number(value)} {noun}{'s' * (value != 1)}"
+
+
 def _silence(row: Row) -> str:
-    text = f"no order for {_number(row['recency_days'])} days"
+    text = f"no order for {_counted(row['recency_days'], 'day')}"
     gap = row["gap_mean_days"]
     return text if math.isnan(gap) else f"{text}; usual gap {_number(gap)}"
 
 
 def _history(row: Row) -> str:
-    orders = row["purchases"]
-    return f"{_number(orders)} order{'s' * (orders != 1)} in {_number(row['tenure_days'])} days"
+    return f"{_counted(row['purchases'], 'order')} in {_counted(row['tenure_days'], 'day')}"
 
 
 def _recent(row: Row) -> str:
     before = row["purchases_180d"] - row["purchases_90d"]
     return (
-        f"{_number(row['purchases_90d'])} orders in the last 90 days, "
+        f"{_counted(row['purchases_90d'], 'order')} in the last 90 days, "
         f"{_number(before)} in the 90 before"
     )
 
@@ -70,16 +73,15 @@ def _value(row: Row) -> str:
 
 
 def _returns(row: Row) -> str:
-    count = row["returns"]
-    return (
-        f"{_number(count)} returned line{'s' * (count != 1)} worth {_number(row['returns_value'])}"
-    )
+    return f"{_counted(row['returns'], 'returned line')} worth {_number(row['returns_value'])}"
 
 
 def _basket(row: Row) -> str:
     categories = row["categories"]
-    lines = f"{_number(row['lines_per_purchase'])} lines an order"
-    return lines if math.isnan(categories) else f"{lines}, {_number(categories)} categories"
+    lines = f"{_counted(row['lines_per_purchase'], 'product line')} an order"
+    if math.isnan(categories):
+        return lines
+    return f"{lines}, {_number(categories)} categor{'y' if categories == 1 else 'ies'}"
 
 
 _COUNTS = tuple(f"purchases_{n}d" for n in catalogue.WINDOW_DAYS)
@@ -126,10 +128,7 @@ TOPICS = (
     ),
 )
 
-_MEMBERSHIP = np.zeros((len(catalogue.NAMES), len(TOPICS)))
-for _place, _topic in enumerate(TOPICS):
-    for _name in _topic.features:
-        _MEMBERSHIP[catalogue.NAMES.index(_name), _place] = 1.0
+_COLUMNS = tuple(tuple(catalogue.NAMES.index(name) for name in topic.features) for topic in TOPICS)
 
 
 def explain(matrix: Float, contributions: Float, prospect: NDArray[np.bool_]) -> list[list[str]]:
@@ -149,7 +148,7 @@ def explain(matrix: Float, contributions: Float, prospect: NDArray[np.bool_]) ->
     list of list of str
         Up to three sentences a customer, each with the direction in which it moves the risk.
     """
-    weights = contributions @ _MEMBERSHIP
+    weights = _by_topic(contributions)
     order = np.argsort(-np.abs(weights), axis=1, kind="stable")[:, :TOLD]
     told = []
     for row, ranked, weight, unbought in zip(matrix, order, weights, prospect, strict=True):
@@ -166,3 +165,16 @@ def explain(matrix: Float, contributions: Float, prospect: NDArray[np.bool_]) ->
             ]
         )
     return told
+
+
+def _by_topic(contributions: Float) -> Float:
+    """Add up the contributions of each topic, column by column.
+
+    Not a matrix product: BLAS rounds a row by the number of rows beside it, and one customer alone
+    must be told the same as in a batch.
+    """
+    weights = np.zeros((len(contributions), len(TOPICS)))
+    for place, columns in enumerate(_COLUMNS):
+        for column in columns:
+            weights[:, place] += contributions[:, column]
+    return weights

@@ -163,7 +163,8 @@ class ScorerBundle:
         gained = np.diff(grown, axis=0, prepend=0.0)
         middle_of_quarter = (QUARTERS - QUARTERS[0] / 2) / YEAR_DAYS
         discount = (1 + self.discount_rate_yearly) ** -middle_of_quarter
-        factor: Float = discount @ gained
+        # Not a matrix product: BLAS rounds a row by the number of rows beside it.
+        factor: Float = (discount[:, None] * gained).sum(axis=0)
         return factor
 
     def save(self, folder: Path) -> None:

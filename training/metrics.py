@@ -21,14 +21,28 @@ def equal_mass_bins(score: Float, bins: int) -> list[NDArray[np.int64]]:
     return [group for group in np.array_split(order, bins) if len(group)]
 
 
+def shared_outcome(score: Float, seen: Float | Bool) -> Float:
+    """Give rows of one score their mean outcome, as ties in random order have it on average.
+
+    Without it a tie is decided by the order of rows, and rows stand by customer id.
+
+    >>> shared_outcome(np.array([1.0, 2.0, 1.0]), np.array([0.0, 5.0, 4.0])).tolist()
+    [2.0, 5.0, 2.0]
+    """
+    _, group = np.unique(score, return_inverse=True)
+    means: Float = np.bincount(group, seen) / np.bincount(group)
+    return means[group]
+
+
 def calibration_error(probability: Float, happened: Bool, bins: int = 20) -> float:
     """Mean gap between said and seen over bins of equal mass (ECE; Naeini et al. 2015).
 
     >>> calibration_error(np.full(10, 0.5), np.arange(10) < 5)
     0.0
     """
+    seen = shared_outcome(probability, happened)
     groups = equal_mass_bins(probability, bins)
-    gaps = [abs(probability[g].mean() - happened[g].mean()) * len(g) for g in groups]
+    gaps = [abs(probability[g].mean() - seen[g].mean()) * len(g) for g in groups]
     return float(sum(gaps) / len(probability))
 
 
@@ -37,12 +51,18 @@ def normalised_gini(said: Float, seen: Float) -> float:
 
     >>> normalised_gini(np.array([1.0, 2.0, 3.0]), np.array([0.0, 5.0, 9.0]))
     1.0
+
+    A prediction that tells nobody apart captures as much as chance:
+
+    >>> normalised_gini(np.array([1.0, 1.0, 1.0]), np.array([9.0, 5.0, 0.0]))
+    0.0
     """
     if seen.sum() <= 0:
         return float("nan")
 
     def gini(order: Float) -> float:
-        captured = np.cumsum(seen[np.argsort(-order, kind="stable")]) / seen.sum()
+        descending = np.argsort(-order, kind="stable")
+        captured = np.cumsum(shared_outcome(order, seen)[descending]) / seen.sum()
         return float(captured.sum() / len(seen) - (len(seen) + 1) / (2 * len(seen)))
 
     best = gini(seen)
@@ -67,14 +87,15 @@ def decile_error(said: Float, seen: Float) -> float:
     total = abs(seen.sum())
     if total == 0:
         return float("nan")
-    return float(sum(abs(said[g].sum() - seen[g].sum()) for g in groups) / total)
+    outcome = shared_outcome(said, seen)
+    return float(sum(abs(said[g].sum() - outcome[g].sum()) for g in groups) / total)
 
 
 def value_capture(said: Float, seen: Float, share: float = 0.1) -> float:
     """Spend of the predicted top tenth over spend of the true top tenth."""
     count = max(1, int(len(said) * share))
     best = np.sort(seen)[-count:].sum()
-    taken = seen[np.argsort(-said, kind="stable")[:count]].sum()
+    taken = shared_outcome(said, seen)[np.argsort(-said, kind="stable")[:count]].sum()
     return float(taken / best) if best > 0 else float("nan")
 
 

@@ -107,12 +107,15 @@ class Learned:
     judged
         The newest matured day, predicted and calibrated from earlier labels alone; None where
         there are no earlier labels.
+    judged_trees
+        Whether trees took part in that; with little history only the prior could.
     """
 
     calendar: Calendar
     recipe: Recipe
     trees: Trees
     judged: Judged | None
+    judged_trees: bool
     pool: tuple[Predicted, ...]
 
 
@@ -147,7 +150,7 @@ def learn(
     trees = recipe.fit(matured) if pool else Trees()
     say("final trees", 1, 1)
     final = tuple(pool) or tuple(_without_trees(d) for d in matured)
-    return Learned(calendar, recipe, trees, judged, final)
+    return Learned(calendar, recipe, trees, judged, bool(earlier), final)
 
 
 def check_enough(newest: LabelledDay | None, calendar: Calendar) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from features.catalogue import SERVICES
 from features.settings import Settings
@@ -57,14 +58,19 @@ def train(
     NotEnoughData
         Too few customers or outcomes.
     """
-    days, never = label_days(
-        training_set, orders, calendar.matured, calendar.horizon_days, calendar.as_of
-    )
-    machine = Machine(settings.training.seed, settings.training.threads)
-    learned = learn(calendar, days, settings.training.trials, machine, say)
-    evaluation, rivals = _evaluated(learned, days, calendar)
-    trusted = learned.trees.churn is not None and (evaluation is None or evaluation.beats_baselines)
-    bundle = _bundle(learned, trusted, never, matrix_of(today), history_from, settings)
+    # L-BFGS calls BLAS on four numbers at a time: its threads waited for each other for thirty
+    # times as long as a fit takes.
+    with threadpool_limits(limits=1, user_api="blas"):
+        days, never = label_days(
+            training_set, orders, calendar.matured, calendar.horizon_days, calendar.as_of
+        )
+        machine = Machine(settings.training.seed, settings.training.threads)
+        learned = learn(calendar, days, settings.training.trials, machine, say)
+        evaluation, rivals = _evaluated(learned, days, calendar)
+        trusted = learned.trees.churn is not None and (
+            not learned.judged_trees or evaluation is None or evaluation.beats_baselines
+        )
+        bundle = _bundle(learned, trusted, never, matrix_of(today), history_from, settings)
     return Training(bundle, learned, evaluation, rivals, fingerprint, training_set.num_rows)
 
 
