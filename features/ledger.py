@@ -119,6 +119,17 @@ class Ledger:
         """UTC day of the first line."""
         return date.fromisoformat(self.manifest()["totals"]["first_day"])
 
+    def first_day_known_by(self, as_of: date) -> date:
+        """UTC day of the first line among those that had arrived by the end of a day.
+
+        An old line that arrives later must not lengthen the history of an earlier training.
+        """
+        known = pl.scan_parquet(self.orders_path).filter(
+            pl.col("known_day") <= (as_of - _EPOCH).days
+        )
+        first = known.select(pl.col("event_day").min()).collect().item()
+        return self.first_day if first is None else _EPOCH + timedelta(days=first)
+
     @property
     def last_day(self) -> date:
         """UTC day of the last line."""

@@ -19,8 +19,11 @@ from features.catalogue import JOIN_KEY, SERVICES, KeyType
 
 ENTITY = "customer"
 OWNER = "lifecycle"
-TIME_TO_LIVE = timedelta(days=1)
-"""A snapshot speaks for its own day alone: a training row never gets an older day's features."""
+TIME_TO_LIVE = timedelta(hours=12)
+"""A snapshot speaks for its own day alone: a training row never gets an older day's features.
+
+Less than a day, because Feast counts the end of the time to live as within it.
+"""
 
 
 def definitions(snapshots: Path, key_type: KeyType) -> dict[str, Any]:

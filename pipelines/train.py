@@ -73,7 +73,7 @@ def train_scorer(context: Context, as_of: date | None) -> TrainReport:
             training_set,
             today,
             ledger.orders_path,
-            ledger.first_day,
+            calendar.first_day,
             context.settings,
             ledger.fingerprint(day),
             context.say,
@@ -100,9 +100,10 @@ def train_scorer(context: Context, as_of: date | None) -> TrainReport:
 def _calendar(context: Context, ledger: Ledger, day: date) -> Calendar:
     settings = context.settings
     horizon = settings.churn.horizon_days
+    first_day = ledger.first_day_known_by(day)
     return plan(
-        ledger.first_day,
-        enough_history(ledger.first_day, horizon),
+        first_day,
+        enough_history(first_day, horizon),
         day,
         horizon,
         settings.training.step_days or default_step(horizon),

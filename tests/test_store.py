@@ -138,10 +138,6 @@ LATER = [
     pytest.param(
         date(2023, 5, 1),
         id="the next day",
-        marks=pytest.mark.xfail(
-            reason="Feast's TTL includes its end, so views.TIME_TO_LIVE must be below one day",
-            strict=True,
-        ),
     ),
     pytest.param(date(2023, 5, 2), id="the day after"),
     pytest.param(date(2023, 6, 1), id="a month later"),

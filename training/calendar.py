@@ -14,10 +14,13 @@ class Calendar:
 
     Attributes
     ----------
+    first_day
+        Day of the first order that was known by ``as_of``.
     matured
         Days whose whole label window lies on or before ``as_of``.
     """
 
+    first_day: date
     as_of: date
     horizon_days: int
     matured: tuple[date, ...]
@@ -81,7 +84,7 @@ def plan(
             f"{newest - (history_from - first_day)} on, the first is of {first_day}; "
             "shorten --horizon-days, choose a later --as-of or ingest older orders"
         )
-    return Calendar(as_of, horizon_days, tuple(reversed(days)))
+    return Calendar(first_day, as_of, horizon_days, tuple(reversed(days)))
 
 
 def enough_history(first_day: date, horizon_days: int) -> date:
