@@ -57,6 +57,6 @@ def check_no_leak(orders: Path, retrieved: pa.Table, as_of: date, engine: Engine
             raise LeakError(
                 f"feature {name} of customer {given['customer_id'][row]} on {as_of} is "
                 f"{given[name][row]}, but {honest[name][row]} without what came later: it looks "
-                "into the future; correct its definition, delete the workspace's features folder "
-                "and train again"
+                "into the future, or its snapshot was altered; correct its definition, delete the "
+                "workspace's features folder and train again"
             )

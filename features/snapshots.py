@@ -1,15 +1,17 @@
 """Snapshots: the features of every known customer at the end of a day, computed once and kept.
 
-A snapshot's key is the fingerprint of all that was known by its day and the version of the feature
-list; while both stand, the file stands. New facts about later days therefore cost nothing, and a
+A snapshot's key is the fingerprint of all that was known by its day and of the definitions; while
+both stand, the file stands. New facts about later days therefore cost nothing, and a
 correction of the past recomputes just the days that could have seen it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable, Sequence
 from datetime import date
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -20,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features import catalogue
+from features import orders as orders_module
 from features.days import closing, day_number
 from features.ledger import Ledger
 from features.orders import finish, sums_as_of
@@ -42,13 +45,19 @@ def snapshot_path(workspace: Workspace, ledger: Ledger, as_of: date) -> Path:
     return snapshot_folder(workspace, ledger) / f"{as_of.isoformat()}.parquet"
 
 
+@cache
+def definition_digest() -> str:
+    """Name the definitions by their source, so that whoever changes one gets new snapshots."""
+    sources = (inspect.getsource(module) for module in (orders_module, catalogue))
+    return hashlib.sha256("".join(sources).encode()).hexdigest()
+
+
 def snapshot_key(ledger: Ledger, as_of: date, engine: Engine) -> str:
-    """Name a snapshot's content: what was known, the feature list and the engine."""
+    """Name a snapshot's content: what was known, the definitions and the engine."""
     parts = (
         ledger.fingerprint(as_of),
         as_of.isoformat(),
-        str(catalogue.VERSION),
-        ",".join(catalogue.NAMES),
+        definition_digest(),
         engine,
         version(engine),
     )

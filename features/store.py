@@ -219,6 +219,8 @@ class OnlineReader:
         found
             Whether each customer is in the store.
         """
+        if not customer_ids:
+            return np.empty((0, len(catalogue.NAMES))), []
         answer = self._store.get_online_features(
             features=self._service,
             entity_rows=[{JOIN_KEY: customer_id} for customer_id in customer_ids],

@@ -345,10 +345,9 @@ def demo(context: Context, terminal: Terminal, _: Path | None, **__: object) -> 
     _show_evaluation(terminal, report.trained.evaluation)
     terminal.note(f"champion: {report.promoted.why}")
     place = context.workspace.root
-    tracking = (place / "mlflow" / "mlflow.db").resolve()
     terminal.note(
         f"\nThat took {report.seconds:.0f} s. Next:\n"
-        f"  MLflow UI   .venv/bin/mlflow ui --backend-store-uri sqlite:///{tracking}"
+        f"  MLflow UI   .venv/bin/mlflow ui --backend-store-uri sqlite:///{place}/mlflow/mlflow.db"
         " --workers 1 --port 5000\n"
         f"  endpoint    .venv/bin/lifecycle serve --workspace {place} --port 3000\n"
         "  a customer  curl -s http://127.0.0.1:3000/v1/customers/score "

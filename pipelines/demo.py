@@ -53,7 +53,7 @@ class DemoReport:
         }
 
 
-EXAMPLE_CUSTOMER = 13
+EXAMPLE_CUSTOMER = 111
 """A customer with a long history, for the line that shows how to ask the endpoint."""
 
 

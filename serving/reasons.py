@@ -34,11 +34,12 @@ class Topic:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 10 or value == round(value) else f"{value:,.1f}"
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:,.1f}".removesuffix(".0")
 
 
 def _counted(value: float, noun: str) -> str:
-    return f"{_number(value)} {noun}{'s' * (value != 1)}"
+    number = _number(value)
+    return f"{number} {noun}{'s' * (number != '1')}"
 
 
 def _silence(row: Row) -> str:

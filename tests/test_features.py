@@ -243,7 +243,7 @@ def assert_equals(table: pa.Table, expected: dict[Any, Row]) -> None:
                 assert said == pytest.approx(float(seen), rel=1e-9, abs=0), where
 
 
-@searching(25)
+@searching(20)
 @given(lines=histories)
 def test_every_feature_is_what_plain_python_makes_of_the_lines(lines: list[Line], tmp_path: Path):
     expected = expected_features(lines, TODAY)

@@ -199,6 +199,12 @@ def test_an_unknown_customer_is_reported_and_has_no_values(context: Context, sto
     assert np.isfinite(matrix[1, catalogue.NAMES.index("purchases")])
 
 
+def test_nobody_asked_for_is_nobody_found(context: Context, store: FeatureStore):
+    matrix, found = store.online_reader().read([])
+    assert (matrix.shape, found) == ((0, len(catalogue.NAMES)), [])
+    assert store.historical(keys(context, []), APRIL).num_rows == 0
+
+
 def test_an_older_day_does_not_replace_a_newer_one(context: Context):
     ledger = context.ledger()
     store = context.store(ledger)

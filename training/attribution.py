@@ -86,19 +86,25 @@ def _walk(node: dict[str, Any], so_far: Float, leaves: list[Float]) -> None:
 
 @dataclass(frozen=True)
 class Middle:
-    """The customer of the middle, against whom the prior's reasons are told."""
+    """The active customer of the middle, against whom the prior's reasons are told.
+
+    Against all customers, most of whom are long gone, a silence of a year would count in someone's
+    favour and many orders against.
+    """
 
     recency_days: float
     purchase_days: float
     tenure_days: float
 
     @classmethod
-    def of(cls, matrix: Float) -> Middle:
-        """Take the medians of customers who have bought."""
+    def of(cls, matrix: Float, active_days: float) -> Middle:
+        """Take the medians of customers who bought within so many days, or of all if none did."""
+        active = column(matrix, "recency_days") <= active_days
+        chosen = matrix[active] if active.any() else matrix
         return cls(
-            float(np.median(column(matrix, "recency_days"))),
-            float(np.median(column(matrix, "purchase_days"))),
-            float(np.median(column(matrix, "tenure_days"))),
+            float(np.median(column(chosen, "recency_days"))),
+            float(np.median(column(chosen, "purchase_days"))),
+            float(np.median(column(chosen, "tenure_days"))),
         )
 
 

@@ -51,7 +51,9 @@ def gains(judged: Judged, rivals: dict[str, Rival]) -> Figure:
 
 def deciles(judged: Judged, rivals: dict[str, Rival]) -> Figure:
     """Mean spend said against seen, by tenth of customers, the most valuable first."""
-    figure, axes = _canvas("Spend: said against seen", "tenth of customers by prediction", "mean")
+    figure, axes = _canvas(
+        "Spend: said against seen", "tenth of customers by prediction", "mean spend"
+    )
     groups = equal_mass_bins(judged.expected_spend, 10)[::-1]
     place = np.arange(1, len(groups) + 1)
     axes.bar(
@@ -94,7 +96,7 @@ def coverage(judged: Judged) -> Figure:
     axes.axhline(0.9, color="#d55e00", linestyle="--", label="promised")
     axes.set_ylim(0.5, 1.0)
     axes.set_xticks(place)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(loc="lower right")
     return figure
 
 

@@ -24,6 +24,9 @@ from training.registry import MODEL, Registry
 from training.scorer_model import OUTPUTS
 from training.tuning import Trial
 
+# Without it the UI opens the experiment as one of language models.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+
 REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scipy")
 
 
@@ -66,7 +69,7 @@ def log_training(
     if mlflow.get_experiment_by_name(name) is None:
         own = settings.stores.tracking_uri is None
         place = (workspace.mlflow / "artifacts").resolve().as_uri() if own else None
-        mlflow.create_experiment(name, artifact_location=place)
+        mlflow.create_experiment(name, artifact_location=place, tags=EXPERIMENT_TAGS)
     mlflow.set_experiment(name)
     with mlflow.start_run(run_name=f"as of {bundle.as_of}") as run:
         mlflow.set_tags(_tags(training))

@@ -110,7 +110,7 @@ def _bundle(
         trees=learned.trees if trusted else Trees(),
         adjustment=adjust(learned.pool, trees=trusted),
         thresholds=UNFITTED,
-        middle=Middle.of(buyers),
+        middle=Middle.of(buyers, calendar.horizon_days),
         conversion=Conversion(never.conversion(), max(spend, 1e-4)),
         margin=settings.value.margin,
         discount_rate_yearly=settings.value.discount_rate_yearly,
