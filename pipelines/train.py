@@ -64,9 +64,9 @@ def train_scorer(context: Context, as_of: date | None) -> TrainReport:
         context.snapshots(ledger, [*calendar.matured, day])
         context.say("training set", 0, 1)
         training_set, today = _retrieve(context, ledger, calendar)
-        check_no_leak(
-            ledger.orders_path, training_set, calendar.evaluation, context.settings.features.engine
-        )
+        engine = context.settings.features.engine
+        check_no_leak(ledger.orders_path, training_set, calendar.evaluation, engine)
+        check_no_leak(ledger.orders_path, today, calendar.as_of, engine)
         context.say("training set", 1, 1)
         training = train(
             calendar,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
+import shutil
 from dataclasses import fields, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -899,3 +901,15 @@ def test_a_missing_column_is_refused_by_the_signature(champion: Any, matrix: Flo
 
     with pytest.raises(MlflowException, match=rf"(?s)missing inputs \['{name}'\]"):
         champion.predict(inputs(matrix[:3]).drop(columns=name))
+
+
+def test_a_tampered_manifest_is_refused(trained: dict[str, Any], tmp_path: Path):
+    folder = bundle_folder(trained["workspace"], trained["promote"]["champion"])
+    copy = tmp_path / "bundle"
+    shutil.copytree(folder, copy)
+    digest = hashlib.sha256((copy / MANIFEST).read_bytes()).hexdigest()
+    ScorerBundle.load(copy, digest)
+    text = (copy / MANIFEST).read_text()
+    (copy / MANIFEST).write_text(text.replace('"margin": 0.3', '"margin": 0.9'))
+    with pytest.raises(WorkspaceError, match=r"manifest\.json is not the one.*SHA-256"):
+        ScorerBundle.load(copy, digest)

@@ -167,8 +167,8 @@ class ScorerBundle:
         factor: Float = (discount[:, None] * gained).sum(axis=0)
         return factor
 
-    def save(self, folder: Path) -> None:
-        """Write the bundle's files into an existing folder."""
+    def save(self, folder: Path) -> str:
+        """Write the bundle's files into an existing folder; give the manifest's SHA-256."""
         for name, booster in ((CHURN_FILE, self.trees.churn), (SPEND_FILE, self.trees.spend)):
             if booster is not None:
                 (folder / name).write_text(booster.model_to_string(), encoding="utf-8")
@@ -200,10 +200,17 @@ class ScorerBundle:
         }
         text = json.dumps(manifest, indent=1, sort_keys=True)
         (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        return _sha256(folder / MANIFEST)
 
     @classmethod
-    def load(cls, folder: Path) -> ScorerBundle:
+    def load(cls, folder: Path, manifest_sha256: str | None = None) -> ScorerBundle:
         """Read a bundle back.
+
+        Parameters
+        ----------
+        manifest_sha256
+            What the manifest must hash to, where the registry knows it; the manifest in turn holds
+            the hashes of the boosters.
 
         Raises
         ------
@@ -216,6 +223,11 @@ class ScorerBundle:
             raise WorkspaceError(
                 f"the model in {folder.name} has no readable {MANIFEST}; train and promote again"
             ) from None
+        if manifest_sha256 is not None and _sha256(folder / MANIFEST) != manifest_sha256:
+            raise WorkspaceError(
+                f"the model's {MANIFEST} is not the one that was registered (its SHA-256 differs); "
+                "train and promote again"
+            )
         if values.get("format") != FORMAT or values["feature_names"] != list(catalogue.NAMES):
             raise WorkspaceError(
                 "the registered model was made for another version of the feature list "

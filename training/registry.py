@@ -14,6 +14,8 @@ from training.bundle import ScorerBundle
 
 MODEL = "lifecycle-scorer"
 CHAMPION = "champion"
+MANIFEST_TAG = "manifest_sha256"
+"""Tag of a version with the SHA-256 of its bundle's manifest."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ class Registry:
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
         folder = mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version.version}")
-        return ScorerBundle.load(Path(folder) / "artifacts" / "bundle")
+        return ScorerBundle.load(
+            Path(folder) / "artifacts" / "bundle", version.tags.get(MANIFEST_TAG)
+        )
 
     def promote(self, version: ScorerVersion, tags: dict[str, str]) -> None:
         """Move the champion alias, in one step, and note why on the version."""

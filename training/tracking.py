@@ -20,7 +20,7 @@ from training.bundle import ScorerBundle
 from training.dataset import TREE_FEATURES
 from training.evaluation import PRODUCT, Evaluation, Rival
 from training.recipe import ALL_TASKS, Learned, parameters_of
-from training.registry import MODEL, Registry
+from training.registry import MANIFEST_TAG, MODEL, Registry
 from training.scorer_model import OUTPUTS
 from training.tuning import Trial
 
@@ -79,9 +79,9 @@ def log_training(
         _log_trials(run.info.run_id, training.learned, registry)
         _log_figures(training)
         _log_boosters(bundle)
-        registered = _register(bundle)
+        registered, manifest_sha256 = _register(bundle)
     client = mlflow.MlflowClient()
-    for key, value in _tags(training).items():
+    for key, value in {**_tags(training), MANIFEST_TAG: manifest_sha256}.items():
         client.set_model_version_tag(MODEL, str(registered), key, value)
     return Logged(name, run.info.run_id, registered)
 
@@ -213,13 +213,13 @@ def _log_boosters(bundle: ScorerBundle) -> None:
             )
 
 
-def _register(bundle: ScorerBundle) -> int:
+def _register(bundle: ScorerBundle) -> tuple[int, str]:
     import mlflow  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder) / "bundle"
         files.mkdir()
-        bundle.save(files)
+        manifest_sha256 = bundle.save(files)
         logged = mlflow.pyfunc.log_model(
             name="scorer",
             python_model=str(Path(__file__).with_name("scorer_model.py")),
@@ -229,7 +229,7 @@ def _register(bundle: ScorerBundle) -> int:
             registered_model_name=MODEL,
             metadata={"feature_service": bundle.feature_service, "kind": bundle.kind},
         )
-    return int(logged.registered_model_version)
+    return int(logged.registered_model_version), manifest_sha256
 
 
 def _requirements() -> list[str]:
