@@ -20,6 +20,7 @@ check: install
 check-full: install
 	@.venv/bin/pytest
 	@.venv/bin/python benchmarks/snapshots.py
+	@.venv/bin/python benchmarks/backtest.py
 
 lock:
 	@scripts/lock

@@ -237,7 +237,7 @@ def finish(sums: nw.DataFrame[Any], as_of_day: int) -> nw.DataFrame[Any]:
             nw.col("quantity_lines") > 0,
         ).alias("quantity_per_purchase"),
         _known(
-            _ratio(nw.col("discount_e4"), nw.col("gross_e4") + nw.col("discount_e4")),
+            _ratio(nw.col("discount_e4"), nw.col("gross_e4").fill_null(0) + nw.col("discount_e4")),
             nw.col("discount_lines") > 0,
         ).alias("discount_share"),
         _known(nw.col("categories"), nw.col("category_lines") > 0).alias("categories"),

@@ -13,7 +13,7 @@ from features.settings import Settings
 from features.snapshots import ensure_snapshots, snapshot_folder, snapshot_key
 from features.store import FeatureStore
 from features.workspace import Workspace
-from training.registry import Registry, tracking_uri
+from training.registry import Registry, open_registry
 
 Say = Callable[[str, int, int], None]
 
@@ -51,8 +51,7 @@ class Context:
 
     def registry(self) -> Registry:
         """The MLflow registry."""
-        self.workspace.mlflow.mkdir(parents=True, exist_ok=True)
-        return Registry(tracking_uri(self.workspace, self.settings))
+        return open_registry(self.workspace, self.settings)
 
     def store(self, ledger: Ledger) -> FeatureStore:
         """The Feast store over the workspace's snapshots."""

@@ -18,7 +18,7 @@ from features.snapshots import snapshot_folder
 from features.store import FeatureStore, OnlineReader, read_state
 from features.workspace import Workspace
 from serving.scorer import Scorer
-from training.registry import Registry, tracking_uri
+from training.registry import open_registry
 
 POLL_SECONDS = 1.0
 
@@ -44,7 +44,7 @@ class Live:
     def __init__(self, workspace: Workspace, settings: Settings) -> None:
         self._workspace = workspace
         self._settings = settings
-        self._registry = Registry(tracking_uri(workspace, settings))
+        self._registry = open_registry(workspace, settings)
         self._reading = threading.Lock()
         self._stop = threading.Event()
         self._answering: Answering | None = None

@@ -11,6 +11,7 @@ from features.errors import WorkspaceError
 from features.settings import Settings
 from features.workspace import Workspace
 from training.bundle import ScorerBundle
+from training.relocation import DATABASE, follow
 
 MODEL = "lifecycle-scorer"
 CHAMPION = "champion"
@@ -31,7 +32,15 @@ def tracking_uri(workspace: Workspace, settings: Settings) -> str:
     """Where runs and models are kept: the setting, or SQLite in the workspace."""
     if settings.stores.tracking_uri is not None:
         return settings.stores.tracking_uri
-    return f"sqlite:///{(workspace.mlflow / 'mlflow.db').resolve()}"
+    return f"sqlite:///{(workspace.mlflow / DATABASE).resolve()}"
+
+
+def open_registry(workspace: Workspace, settings: Settings) -> Registry:
+    """Open the registry of a workspace, wherever the workspace stands now."""
+    if settings.stores.tracking_uri is None:
+        workspace.mlflow.mkdir(parents=True, exist_ok=True)
+        follow(workspace.mlflow)
+    return Registry(tracking_uri(workspace, settings))
 
 
 class Registry:
