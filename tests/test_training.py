@@ -643,13 +643,17 @@ def test_an_interval_without_any_purchase_is_refused():
         IntervalTable.fit(np.full(5, 0.5), np.ones(5), nobody, np.zeros(5))
 
 
+FAR_APART = 1000.0
+"""Horizons between two days, so many that a level seen on all of them is there to stay."""
+
+
 @pytest.mark.parametrize(("shift", "slope"), [(0.0, 1.0), (0.6, 1.0), (-0.4, 0.6), (0.3, 1.4)])
 def test_churn_calibration_finds_a_known_shift_and_slope(shift: float, slope: float):
     rng = np.random.default_rng(3)
     prior = expit(rng.normal(0.3, 1.0, 60_000))
     centre = logit(prior).mean()
     truth = expit(centre + shift + slope * (logit(prior) - centre))
-    day = np.repeat(np.arange(6), 10_000)
+    day = np.repeat(np.arange(6) * FAR_APART, 10_000)
     nothing = np.zeros(len(prior))
     fitted = ChurnCalibration.fit(prior, nothing, rng.random(60_000) < truth, day, NO_TREES)
     assert fitted.tree_weight == 0
@@ -663,7 +667,9 @@ def test_churn_calibration_finds_how_far_to_trust_the_trees(weight: float):
     rng = np.random.default_rng(4)
     prior, trees = expit(rng.normal(0, 1, 40_000)), rng.normal(0, 1, 40_000)
     churned = rng.random(40_000) < expit(logit(prior) + weight * trees)
-    fitted = ChurnCalibration.fit(prior, trees, churned, np.repeat(np.arange(4), 10_000))
+    fitted = ChurnCalibration.fit(
+        prior, trees, churned, np.repeat(np.arange(4) * FAR_APART, 10_000)
+    )
     assert fitted.tree_weight == pytest.approx(weight, abs=0.11)
 
 
@@ -676,7 +682,7 @@ def test_no_churn_probability_is_certain():
 def test_spend_calibration_makes_the_totals_add_up(scale: float):
     churn, mean, purchased, net = spends(40_000, 5)
     seen = np.where(purchased, scale * net, np.where(np.arange(40_000) % 50 == 0, -10.0, 0.0))
-    day = np.repeat(np.arange(4), 10_000)
+    day = np.repeat(np.arange(4) * FAR_APART, 10_000)
     nothing = np.zeros(40_000)
     fitted = SpendCalibration.fit(mean, nothing, churn, purchased, seen, day, NO_TREES)
     assert fitted.spend_if_none == pytest.approx(seen[~purchased].mean(), rel=1e-12)
@@ -686,19 +692,22 @@ def test_spend_calibration_makes_the_totals_add_up(scale: float):
 
 
 @pytest.mark.parametrize(
-    ("values", "believed"),
+    ("values", "windows", "believed"),
     [
-        ([0.3], 0.5),
-        ([0.2, 0.2, 0.2], 1.0),
-        ([0.2, -0.2], 0.0),
-        ([0.0, 0.0], 0.0),
-        ([0.1, 0.3], 1 - 0.01 / 0.04),
-        ([-0.1, -0.3], 0.75),
-        ([0.1, -0.3, 0.05], 0.0),
+        ([0.3], 1.0, 0.5),
+        ([0.2, 0.2, 0.2], np.inf, 1.0),
+        ([0.2, 0.2, 0.2], 1.5, 0.6),
+        ([0.2, -0.2], np.inf, 0.0),
+        ([0.0, 0.0], np.inf, 0.0),
+        ([0.1, 0.3], np.inf, 1 - 0.01 / 0.04),
+        ([-0.1, -0.3], np.inf, 0.75),
+        ([0.1, -0.3, 0.05], np.inf, 0.0),
     ],
 )
-def test_days_that_disagree_are_not_believed(values: list[float], believed: float):
-    assert steadiness(values) == pytest.approx(believed, abs=1e-12)
+def test_days_that_disagree_or_overlap_are_not_believed(
+    values: list[float], windows: float, believed: float
+):
+    assert steadiness(values, windows) == pytest.approx(believed, abs=1e-12)
 
 
 # Metrics.

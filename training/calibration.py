@@ -17,7 +17,6 @@ from scipy.special import expit, logit
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
-Whole = NDArray[np.int64]
 
 WEIGHTS = np.linspace(0.0, 1.0, 11)
 RIDGE = 5.0
@@ -48,7 +47,7 @@ class ChurnCalibration:
 
     @classmethod
     def fit(
-        cls, prior: Float, trees: Float, churned: Bool, day: Whole, weights: Float = WEIGHTS
+        cls, prior: Float, trees: Float, churned: Bool, moment: Float, weights: Float = WEIGHTS
     ) -> ChurnCalibration:
         """Choose the weight and the line with the best penalised likelihood.
 
@@ -60,8 +59,8 @@ class ChurnCalibration:
             Raw scores of the trees, shape (n,).
         churned
             What happened, shape (n,).
-        day
-            Number of the snapshot day of each row, shape (n,).
+        moment
+            Snapshot day of each row, counted in horizons, shape (n,).
         """
         found = []
         for w in weights:
@@ -72,26 +71,33 @@ class ChurnCalibration:
         _, weight, centre, shift, slope = min(found)
         raw = logit(prior) + weight * trees - centre
         shifts = [
-            _platt(raw[day == d], np.full((day == d).sum(), centre), churned[day == d])[1]
-            for d in np.unique(day)
+            _platt(raw[rows], np.full(rows.sum(), centre), churned[rows])[1]
+            for rows in (moment == d for d in np.unique(moment))
         ]
-        return cls(weight, centre, shift * steadiness(shifts), slope)
+        return cls(weight, centre, shift * steadiness(shifts, _windows(moment)), slope)
 
 
-def steadiness(values: list[float]) -> float:
-    """How much of a mean over days to believe: 1 where the days agree, 0 where they cancel.
+def steadiness(values: list[float], windows: float) -> float:
+    """How much of a mean over days to believe as a lasting level.
 
-    The positive-part James-Stein factor with the days as observations; one day alone is half
-    believed.
+    The positive-part James-Stein factor with the days as observations (1 where they agree, 0 where
+    they cancel), times n / (n + 1) for n label windows that do not overlap: days whose windows
+    overlap agree because they saw the same weeks, and one season says little of the next.
 
-    >>> steadiness([0.2, 0.2, 0.2]), steadiness([0.2, -0.2]), steadiness([0.3])
-    (1.0, 0.0, 0.5)
+    >>> steadiness([0.2, 0.2, 0.2], windows=3), steadiness([0.2, -0.2], windows=2)
+    (0.75, 0.0)
+    >>> steadiness([0.3], windows=1)
+    0.5
     """
-    if len(values) < 2:
-        return 0.5
     mean = float(np.mean(values))
-    noise = float(np.var(values, ddof=1)) / len(values)
-    return max(0.0, 1.0 - noise / mean**2) if mean else 0.0
+    noise = float(np.var(values, ddof=1)) / len(values) if len(values) > 1 else 0.0
+    agreement = max(0.0, 1.0 - noise / mean**2) if mean else 0.0
+    return agreement / (1 + 1 / windows)
+
+
+def _windows(moment: Float) -> float:
+    """How many label windows fit beside each other into the days of a pool."""
+    return float(moment.max() - moment.min()) + 1.0
 
 
 def _platt(raw: Float, offset: Float, churned: Bool) -> tuple[float, float, float]:
@@ -136,7 +142,7 @@ class SpendCalibration:
         churn_probability: Float,
         purchased: Bool,
         net_spend: Float,
-        day: Whole,
+        moment: Float,
         weights: Float = WEIGHTS,
     ) -> SpendCalibration:
         """Choose the weight by gamma deviance among buyers, the scale by the total of everyone."""
@@ -151,10 +157,10 @@ class SpendCalibration:
         said = (1 - churn_probability) * prior * np.exp(weight * trees)
         left = net_spend - none * churn_probability
         ratios = [
-            float(np.log(np.clip(left[day == d].sum() / said[day == d].sum(), 0.2, 5.0)))
-            for d in np.unique(day)
+            float(np.log(np.clip(left[rows].sum() / said[rows].sum(), 0.2, 5.0)))
+            for rows in (moment == d for d in np.unique(moment))
         ]
-        scale = float(np.exp(np.mean(ratios) * steadiness(ratios)))
+        scale = float(np.exp(np.mean(ratios) * steadiness(ratios, _windows(moment))))
         return cls(weight, scale, none)
 
 

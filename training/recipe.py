@@ -142,11 +142,11 @@ def learn(
         say("rolling-origin predictions", done, len(foldable))
     judged = None
     if earlier:
-        adjustment = adjust([p for p in pool if p.day.as_of in earlier])
+        adjustment = adjust([p for p in pool if p.day.as_of in earlier], calendar.horizon_days)
         judged = judge(pool[-1], adjustment)
     elif calendar.before(calendar.evaluation):
         bare = [_without_trees(d) for d in matured if d.as_of in calendar.before(newest.as_of)]
-        judged = judge(_without_trees(newest), adjust(bare, trees=False))
+        judged = judge(_without_trees(newest), adjust(bare, calendar.horizon_days, trees=False))
     trees = recipe.fit(matured) if pool else Trees()
     say("final trees", 1, 1)
     final = tuple(pool) or tuple(_without_trees(d) for d in matured)
@@ -177,7 +177,7 @@ def check_enough(newest: LabelledDay | None, calendar: Calendar) -> None:
         )
 
 
-def adjust(pool: Sequence[Predicted], trees: bool = True) -> Adjustment:
+def adjust(pool: Sequence[Predicted], horizon_days: int, trees: bool = True) -> Adjustment:
     """Fit calibration and intervals on pooled predictions; without trees their weight is 0."""
     weights = WEIGHTS if trees else NO_TREES
     prior = np.concatenate([p.day.prior_churn for p in pool])
@@ -186,11 +186,13 @@ def adjust(pool: Sequence[Predicted], trees: bool = True) -> Adjustment:
     spend_trees = np.concatenate([p.spend_trees for p in pool])
     purchased = np.concatenate([p.day.purchased for p in pool])
     net_spend = np.concatenate([p.day.net_spend for p in pool])
-    day = np.concatenate([np.full(len(p.day.matrix), day_number(p.day.as_of)) for p in pool])
-    churn = ChurnCalibration.fit(prior, churn_trees, ~purchased, day, weights)
+    moment = np.concatenate(
+        [np.full(len(p.day.matrix), day_number(p.day.as_of) / horizon_days) for p in pool]
+    )
+    churn = ChurnCalibration.fit(prior, churn_trees, ~purchased, moment, weights)
     probability = churn.probability(prior, churn_trees)
     spend = SpendCalibration.fit(
-        spend_prior, spend_trees, probability, purchased, net_spend, day, weights
+        spend_prior, spend_trees, probability, purchased, net_spend, moment, weights
     )
     mean = spend.spend_if_purchase(spend_prior, spend_trees)
     return Adjustment(churn, spend, IntervalTable.fit(probability, mean, purchased, net_spend))

@@ -108,7 +108,7 @@ def _bundle(
         feature_service=SERVICES["scorer"],
         prior=prior,
         trees=learned.trees if trusted else Trees(),
-        adjustment=adjust(learned.pool, trees=trusted),
+        adjustment=adjust(learned.pool, calendar.horizon_days, trees=trusted),
         thresholds=UNFITTED,
         middle=Middle.of(buyers, calendar.horizon_days),
         conversion=Conversion(never.conversion(), max(spend, 1e-4)),
