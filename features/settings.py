@@ -29,6 +29,7 @@ ENVIRONMENT_PREFIX = "LIFECYCLE_"
 SETTINGS_FILE = "lifecycle.yaml"
 # These two say where to look, before any settings are read.
 _LOCATORS = {"LIFECYCLE_WORKSPACE", "LIFECYCLE_SETTINGS"}
+_PATHS = (("data", "orders"), ("serving", "playbook"))
 
 DEFAULT_NON_PRODUCTS = (
     "POST", "DOT", "M", "D", "S", "C2", "B", "BANK CHARGES", "AMAZONFEE", "CRUK", "PADS",
@@ -39,7 +40,7 @@ DEFAULT_NON_PRODUCTS = (
 class Section(BaseModel):
     """A frozen group of settings that refuses keys which it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
 class DataSettings(Section):
@@ -162,7 +163,7 @@ class Settings(Section):
         """
         merged: dict[str, Any] = {}
         for place, layer in (
-            (str(file), _read_file(file)),
+            (str(file), _beside(file, _read_file(file))),
             ("the environment", _read_environment(environment or {})),
             ("the command line", dict(overrides or {})),
         ):
@@ -203,16 +204,33 @@ def _read_file(file: Path | None) -> dict[str, Any]:
     return content
 
 
+def _beside(file: Path | None, layer: dict[str, Any]) -> dict[str, Any]:
+    """Read the paths in a settings file as relative to that file, wherever a verb is started."""
+    for section, key in _PATHS:
+        values = layer.get(section)
+        if file is not None and isinstance(values, dict) and isinstance(values.get(key), str):
+            values[key] = str(file.resolve().parent / values[key])
+    return layer
+
+
 def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     layer: dict[str, Any] = {}
     for name, text in environment.items():
         if not name.startswith(ENVIRONMENT_PREFIX) or name in _LOCATORS:
             continue
+        if "__" not in name:
+            raise InputError(
+                f"variable {name} names no setting; write section and key, as in "
+                "LIFECYCLE_CHURN__HORIZON_DAYS"
+            )
         keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
         section = layer
         for key in keys[:-1]:
             section = section.setdefault(key, {})
-        section[keys[-1]] = yaml.safe_load(text) if text else None
+        try:
+            section[keys[-1]] = yaml.safe_load(text) if text else None
+        except yaml.YAMLError:
+            raise InputError(f"variable {name} = {text!r} cannot be read as a YAML value") from None
     return layer
 
 

@@ -35,14 +35,14 @@ TIMESTAMP = "event_timestamp"
 _KEY = b"lifecycle.key"
 
 
-def snapshot_folder(workspace: Workspace, ledger: Ledger) -> Path:
+def snapshot_folder(workspace: Workspace, key_type: catalogue.KeyType) -> Path:
     """Where snapshots of one schema stand: a list's version and a type of key have their own."""
-    return workspace.features / f"orders_v{catalogue.VERSION}_{ledger.customer_id_type}_ids"
+    return workspace.features / f"orders_v{catalogue.VERSION}_{key_type}_ids"
 
 
 def snapshot_path(workspace: Workspace, ledger: Ledger, as_of: date) -> Path:
     """Where the snapshot of a day stands."""
-    return snapshot_folder(workspace, ledger) / f"{as_of.isoformat()}.parquet"
+    return snapshot_folder(workspace, ledger.customer_id_type) / f"{as_of.isoformat()}.parquet"
 
 
 @cache

@@ -45,6 +45,7 @@ class OnlineState:
     as_of: date
     key: str
     file: str
+    key_type: KeyType
 
 
 class FeatureStore:
@@ -122,7 +123,8 @@ class FeatureStore:
         key
             The snapshot's key, kept so that an unchanged day is not written twice.
         """
-        state = OnlineState(as_of, key, f"online-{as_of.isoformat()}-{uuid.uuid4().hex[:8]}.db")
+        file = f"online-{as_of.isoformat()}-{uuid.uuid4().hex[:8]}.db"
+        state = OnlineState(as_of, key, file, self._key_type)
         store = self._open(state.file)
         self._apply(store)
         end = closing(as_of)
@@ -248,7 +250,9 @@ def read_state(workspace: Workspace) -> OnlineState | None:
     stored = read_json(workspace.feast / POINTER)
     if stored is None:
         return None
-    return OnlineState(date.fromisoformat(stored["as_of"]), stored["key"], stored["file"])
+    return OnlineState(
+        date.fromisoformat(stored["as_of"]), stored["key"], stored["file"], stored["key_type"]
+    )
 
 
 def _state_to_json(state: OnlineState) -> dict[str, Any]:
@@ -257,6 +261,7 @@ def _state_to_json(state: OnlineState) -> dict[str, Any]:
         "as_of_day": day_number(state.as_of),
         "key": state.key,
         "file": state.file,
+        "key_type": state.key_type,
     }
 
 

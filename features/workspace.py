@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,14 +98,31 @@ class Workspace:
         if self.exists():
             self.require()
             return
+        self.check_vacant()
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_json(self.marker, {"format": FORMAT})
+
+    def abandon(self) -> None:
+        """Undo :meth:`create` where nothing came of it."""
+        self.marker.unlink(missing_ok=True)
+        (self.root / ".lock").unlink(missing_ok=True)
+        with suppress(OSError):
+            self.root.rmdir()
+
+    def check_vacant(self) -> None:
+        """Refuse to make a workspace of a folder that holds something else.
+
+        Raises
+        ------
+        WorkspaceError
+            It does; the message names a file.
+        """
         others = [p.name for p in self.root.glob("*") if p.name not in _ALLOWED_BEFORE]
         if others:
             raise WorkspaceError(
                 f"{self.root} exists and is no workspace (it holds {sorted(others)[0]}); "
                 "choose an empty folder with --workspace"
             )
-        self.root.mkdir(parents=True, exist_ok=True)
-        write_json(self.marker, {"format": FORMAT})
 
     @contextmanager
     def locked(self) -> Iterator[None]:

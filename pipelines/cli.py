@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from datetime import date
@@ -117,10 +118,19 @@ def verb(
                 result = body(context, terminal, found, **given)
                 if json_path is not None:
                     _write_json(json_path, result)
+                sys.stdout.flush()
+                terminal.afterwards()
             except LifecycleError as error:
                 _fail(str(error))
             except OSError as error:
                 _fail(f"{error.filename or 'a file'}: {error.strerror or error}; nothing was lost")
+            except Exception as error:
+                if not _from_registry(error):
+                    raise
+                _fail(
+                    f"the MLflow registry cannot be used ({str(error).splitlines()[0][:200]}); "
+                    "check stores.tracking_uri, or restore the workspace's mlflow folder"
+                )
 
         command = click.option(
             "--json",
@@ -131,6 +141,11 @@ def verb(
         return click.command(name=body.__name__.rstrip("_"))(command)
 
     return wrap
+
+
+def _from_registry(error: Exception) -> bool:
+    """Whether MLflow or its database raised this: importing their errors here takes seconds."""
+    return type(error).__module__.partition(".")[0] in {"mlflow", "sqlalchemy", "sqlite3"}
 
 
 def _write_json(path: Path, result: dict[str, Any]) -> None:
@@ -153,6 +168,8 @@ def _mapping(pairs: tuple[str, ...]) -> dict[str, str]:
         key, equals, column = pair.partition("=")
         if not equals or not key.strip() or not column.strip():
             raise InputError(f"--map {pair} is not COLUMN=FILE_COLUMN, e.g. --map amount=total")
+        if key.strip() in mapping:
+            raise InputError(f"--map names {key.strip()} twice; keep one of the two")
         mapping[key.strip()] = column.strip()
     return mapping
 
@@ -303,8 +320,9 @@ def serve(
         prepare(context)
     command, environment = serve_command(context, host, port, workers, settings_path)
     terminal.note(f"http://{host}:{port}/v1/customers/score (Ctrl+C stops)")
-    sys.stdout.flush()
-    os.execvpe(command[0], command, environment)
+    # The server takes this process over.
+    terminal.afterwards = lambda: os.execvpe(command[0], command, environment)
+    return {"host": host, "port": port, "workers": workers}
 
 
 @verb()
@@ -344,7 +362,7 @@ def demo(context: Context, terminal: Terminal, _: Path | None, **__: object) -> 
     _show_stages(terminal, scored.as_of, scored.currency, scored.stages)
     _show_evaluation(terminal, report.trained.evaluation)
     terminal.note(f"champion: {report.promoted.why}")
-    place = context.workspace.root
+    place = shlex.quote(str(context.workspace.root))
     terminal.note(
         f"\nThat took {report.seconds:.0f} s. Next:\n"
         f"  MLflow UI   .venv/bin/mlflow ui --backend-store-uri sqlite:///{place}/mlflow/mlflow.db"

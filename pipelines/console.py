@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 
@@ -41,6 +41,7 @@ class Terminal:
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
+        self.afterwards: Callable[[], None] = lambda: None
         # The stream as it is now: while a job runs, sys.stderr is where libraries chatter to.
         self._err = Console(file=sys.stderr, highlight=False)
         self.out = Console(

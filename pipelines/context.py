@@ -55,7 +55,7 @@ class Context:
 
     def store(self, ledger: Ledger) -> FeatureStore:
         """The Feast store over the workspace's snapshots."""
-        folder = snapshot_folder(self.workspace, ledger)
+        folder = snapshot_folder(self.workspace, ledger.customer_id_type)
         return FeatureStore(self.workspace, folder, ledger.customer_id_type)
 
     def snapshots(self, ledger: Ledger, days: list[date]) -> list[date]:

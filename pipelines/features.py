@@ -28,10 +28,11 @@ class FeaturesReport:
 
 def compute_features(context: Context, days: list[date], online: bool) -> FeaturesReport:
     """Compute the snapshots of some days and, if asked, put the newest of them online."""
-    ledger = context.ledger()
-    for day in days:
-        context.check_day(ledger, day)
+    context.workspace.require()
     with context.workspace.locked():
+        ledger = context.ledger()
+        for day in days:
+            context.check_day(ledger, day)
         computed = context.snapshots(ledger, days)
         store = context.store(ledger)
         store.apply()
@@ -45,10 +46,16 @@ def compute_features(context: Context, days: list[date], online: bool) -> Featur
 
 
 def put_online(context: Context, ledger: Ledger, store: FeatureStore, as_of: date) -> None:
-    """Materialise a day unless a newer day, or this very snapshot, is online."""
+    """Materialise a day unless a newer day, or this very snapshot, is online.
+
+    A newer day that is online is materialised anew if orders known by then have changed since.
+    """
     state = store.state
+    if state is not None and state.as_of > as_of:
+        as_of = state.as_of
+        context.snapshots(ledger, [as_of])
     key = context.snapshot_key(ledger, as_of)
-    if state is not None and (state.as_of > as_of or state.key == key):
+    if state is not None and state.key == key:
         return
     context.say("online features", 0, 1)
     store.materialise(as_of, key)

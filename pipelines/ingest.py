@@ -47,13 +47,13 @@ def ingest_table(
     """Clean a table that has been read already; see :func:`ingest`."""
     workspace = context.workspace
     fresh = not workspace.exists()
-    workspace.require() if not fresh else None
+    if fresh:
+        workspace.check_vacant()
     with workspace.locked():
-        if fresh:
-            workspace.create()
+        workspace.create()
         try:
             return Ledger(workspace).add_export(source, raw, digest, mapping, context.settings.data)
         except InputError:
             if fresh:
-                workspace.marker.unlink()
+                workspace.abandon()
             raise

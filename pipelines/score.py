@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class ScoreReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return self.__dict__.copy()
+        return asdict(self)
 
 
 def score(context: Context, as_of: date | None, out: Path | None) -> ScoreReport:
@@ -53,14 +53,15 @@ def score(context: Context, as_of: date | None, out: Path | None) -> ScoreReport
         Nothing is ingested or promoted.
     """
     watch = Stopwatch()
-    ledger = context.ledger()
-    day = as_of or context.observed_until(ledger)
-    context.check_day(ledger, day)
-    path = out or context.workspace.scores / f"{day.isoformat()}.parquet"
-    if path.suffix not in {".parquet", ".csv"}:
-        raise InputError(f"--out {path} must end in .parquet or .csv")
-    scorer = Scorer.champion(context.registry(), context.settings.serving)
+    if out is not None and out.suffix not in {".parquet", ".csv"}:
+        raise InputError(f"--out {out} must end in .parquet or .csv")
+    context.workspace.require()
     with context.workspace.locked():
+        ledger = context.ledger()
+        day = as_of or context.observed_until(ledger)
+        context.check_day(ledger, day)
+        path = out or context.workspace.scores / f"{day.isoformat()}.parquet"
+        scorer = Scorer.champion(context.registry(), context.settings.serving)
         context.snapshots(ledger, [day])
         store = context.store(ledger)
         store.apply()

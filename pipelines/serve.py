@@ -7,26 +7,27 @@ import sys
 from pathlib import Path
 
 from features.errors import InputError
-from features.store import read_state
 from pipelines.context import Context
 from pipelines.features import compute_features
+from serving.scorer import Scorer
 
 SERVICE = "serving.service:Lifecycle"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def prepare(context: Context) -> None:
-    """Put the newest day online where nothing is online yet.
+    """Check that the champion can answer, and put the newest day online.
 
     Raises
     ------
+    InputError
+        The playbook cannot be read.
     WorkspaceError
         Nothing is ingested or promoted.
     """
     ledger = context.ledger()
-    context.registry().require_champion()
-    if read_state(context.workspace) is None:
-        compute_features(context, [context.observed_until(ledger)], online=True)
+    Scorer.champion(context.registry(), context.settings.serving)
+    compute_features(context, [context.observed_until(ledger)], online=True)
 
 
 def serve_command(

@@ -56,11 +56,12 @@ def train_scorer(context: Context, as_of: date | None) -> TrainReport:
         There is too little to learn from.
     """
     watch = Stopwatch()
-    ledger = context.ledger()
-    day = as_of or context.observed_until(ledger)
-    context.check_day(ledger, day)
-    calendar = _calendar(context, ledger, day)
+    context.workspace.require()
     with context.workspace.locked():
+        ledger = context.ledger()
+        day = as_of or context.observed_until(ledger)
+        context.check_day(ledger, day)
+        calendar = _calendar(context, ledger, day)
         context.snapshots(ledger, [*calendar.matured, day])
         context.say("training set", 0, 1)
         training_set, today = _retrieve(context, ledger, calendar)

@@ -27,6 +27,7 @@ SCHEMA_TAIL: tuple[tuple[str, pa.DataType], ...] = (
     ("action_value", pa.float64()),
     ("action_value_low", pa.float64()),
     ("action_value_high", pa.float64()),
+    ("action_effect", pa.string()),
     ("action_note", pa.string()),
     ("flags", pa.list_(pa.string())),
     ("model_version", pa.int64()),

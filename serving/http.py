@@ -41,6 +41,7 @@ REQUEST_ID = "x-request-id"
 _MOST_ID_LENGTH = 64
 _GIVEN = frozenset(catalogue.NAMES) - {"as_of_day"}
 _INT64 = 2**63
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 
 log = logging.getLogger("lifecycle.serving")
 Body = TypeVar("Body")
@@ -250,6 +251,11 @@ async def _read(request: Request, kind: type[Body]) -> Body:
 
 def _check_key(request: Request, digests: tuple[str, ...]) -> None:
     if not digests:
+        # However the server was started: without a key nobody but this machine is answered.
+        if request.client is None or request.client.host not in _LOOPBACK:
+            raise Refusal(
+                403, "no_key_configured", "no API key is configured, so only loopback is answered"
+            )
         return
     header = request.headers.get("authorization", "")
     key = header[7:] if header.lower().startswith("bearer ") else ""

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import LifecycleError, WorkspaceError
-from features.ledger import Ledger
 from features.settings import Settings
 from features.snapshots import snapshot_folder
 from features.store import FeatureStore, OnlineReader, read_state
@@ -74,7 +73,8 @@ class Live:
         except Exception as error:  # noqa: BLE001
             # The registry or the store may be away for a while: whatever went wrong, the last
             # good model goes on answering and the next poll tries again.
-            self._complain(f"{type(error).__name__}: {error}")
+            log.warning("%s: %s", type(error).__name__, error)
+            self._complain("the model or the features cannot be loaded; the server's log says why")
 
     def read(
         self, answering: Answering, ids: Sequence[int | str]
@@ -104,10 +104,10 @@ class Live:
             log.info("answering with model version %d", scorer.model_version)
         if now is not None and now.reader.state == state:
             return now if scorer is now.scorer else Answering(scorer, now.reader, now.integer_keys)
-        ledger = Ledger(self._workspace)
-        folder = snapshot_folder(self._workspace, ledger)
-        store = FeatureStore(self._workspace, folder, ledger.customer_id_type)
-        return Answering(scorer, store.online_reader(), ledger.customer_id_type == "integer")
+        # The type of key is that of what is online: an ingest may have changed the ledger's since.
+        folder = snapshot_folder(self._workspace, state.key_type)
+        store = FeatureStore(self._workspace, folder, state.key_type)
+        return Answering(scorer, store.online_reader(), state.key_type == "integer")
 
 
 def _try(scorer: Scorer) -> None:

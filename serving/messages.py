@@ -62,6 +62,7 @@ class Answer(Struct):
     action_value: float
     action_value_low: float
     action_value_high: float
+    action_effect: str
     action_note: str
     flags: list[str]
 

@@ -36,6 +36,8 @@ class Scores:
         Index into :data:`serving.stages.STAGES`.
     reasons
         Up to three sentences a customer.
+    one_order
+        Bought on one day only: nearly all that is said comes from the prior.
     in_sample
         The day lies before the end of the labels that the model learned from.
     """
@@ -45,6 +47,7 @@ class Scores:
     stage: NDArray[np.int8]
     choices: Choices
     reasons: list[list[str]]
+    one_order: NDArray[np.bool_]
     in_sample: NDArray[np.bool_]
 
 
@@ -118,6 +121,7 @@ class Scorer:
             stage,
             choices,
             explain(matrix, self.bundle.contributions(matrix, threads), predictions.prospect),
+            matrix[:, _POSITION["purchase_days"]] == 1,
             as_of_day < day_number(self.bundle.as_of),
         )
 
@@ -133,6 +137,7 @@ class Scorer:
             said.spend_upper.tolist(),
             said.clv_12m.tolist(),
             said.prospect.tolist(),
+            scores.one_order.tolist(),
             scores.in_sample.tolist(),
             scores.stage.tolist(),
             scores.reasons,
@@ -140,6 +145,7 @@ class Scorer:
             chosen.action_value.tolist(),
             chosen.action_value_low.tolist(),
             chosen.action_value_high.tolist(),
+            chosen.provenance.tolist(),
             notes,
             strict=True,
         )
@@ -158,12 +164,13 @@ class Scorer:
                 "action_value": value,
                 "action_value_low": low,
                 "action_value_high": high,
+                "action_effect": effect,
                 "action_note": note_text(note),
-                "flags": self._flags(prospect, in_sample),
+                "flags": self._flags(prospect, one_order, in_sample),
             }
             for (
-                as_of_day, churn, spend, lower, upper, clv, prospect, in_sample, stage, reasons,
-                action, value, low, high, note,
+                as_of_day, churn, spend, lower, upper, clv, prospect, one_order, in_sample, stage,
+                reasons, action, value, low, high, effect, note,
             ) in rows
         ]  # fmt: skip
 
@@ -179,8 +186,10 @@ class Scorer:
             "currency": self.bundle.currency,
         }
 
-    def _flags(self, prospect: bool, in_sample: bool) -> list[str]:
+    def _flags(self, prospect: bool, one_order: bool, in_sample: bool) -> list[str]:
         flags = ["prospect"] if prospect else []
+        if one_order:
+            flags.append("one_order")
         if in_sample:
             flags.append("in_sample")
         if self.bundle.extrapolated:

@@ -106,7 +106,7 @@ def test_the_endpoint_gives_the_batch_numbers_for_every_customer(
     for column in (
         "churn_probability", "expected_spend", "spend_lower", "spend_upper", "clv_12m",
         "lifecycle_stage", "stage_rule", "reasons", "action", "action_value", "action_value_low",
-        "action_value_high", "action_note", "flags",
+        "action_value_high", "action_effect", "action_note", "flags",
     ):  # fmt: skip
         assert [row[column] for row in answers] == batch[column].to_list(), column
     assert {row["as_of"] for row in answers} == {shop.LAST_DAY}
@@ -114,7 +114,7 @@ def test_the_endpoint_gives_the_batch_numbers_for_every_customer(
 
 def test_features_in_the_request_give_the_same_answer(live: httpx.Client, trained: dict[str, Any]):
     workspace = Workspace(trained["workspace"])
-    folder = snapshot_folder(workspace, Ledger(workspace))
+    folder = snapshot_folder(workspace, Ledger(workspace).customer_id_type)
     rows = pq.read_table(folder / f"{shop.LAST_DAY}.parquet").to_pylist()[:50]
     body = {
         "rows": [

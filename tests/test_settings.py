@@ -47,6 +47,8 @@ def test_command_line_goes_before_environment_before_file_before_default(
         ("{}", {"LIFECYCLE_VALUE__MARGN": "1"}, r"unknown setting value\.margn in the environment"),
         ("value: {margin: lots}", {}, r"setting value\.margin = 'lots': .*number"),
         ("value: {margin: 7}", {}, r"setting value\.margin = 7: .*less than or equal to 1"),
+        ("{}", {"LIFECYCLE_CHURN": "5"}, "LIFECYCLE_CHURN names no setting"),
+        ("{}", {"LIFECYCLE_DATA__NAME": "[x"}, "LIFECYCLE_DATA__NAME = .* cannot be read"),
         ("- 1", {}, "must hold keys and values"),
         ("value: {margin: [", {}, "cannot be read as YAML"),
         ("serving: {api_key_sha256: [secret]}", {}, "SHA-256 of a key in 64 hex digits"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -207,3 +209,59 @@ def test_every_verb_explains_itself_with_an_example(name: str):
 def test_every_verb_stands_in_the_readme(name: str):
     readme = (Path(__file__).parent.parent / "README.md").read_text()
     assert f"lifecycle {name}" in readme
+
+
+def test_an_even_number_of_active_customers_can_be_scored(tmp_path: Path):
+    """The customer of the middle lies between two others, and purchases are whole numbers."""
+    for customers in (120, 121, 122, 123):
+        workspace = tmp_path / str(customers)
+        file = shop.write(tmp_path, customers, seed=customers)
+        succeed(workspace, "ingest", "--orders", file, *shop.map_options())
+        succeed(workspace, "train", "--horizon-days", 30, "--trials", 0)
+        succeed(workspace, "promote")
+        scored = succeed(workspace, "score", "--out", tmp_path / "s.parquet")
+        assert scored["customers"] == customers
+
+
+def test_a_correction_of_the_past_reaches_a_newer_day_online(
+    trained: dict[str, Any], export: Path, tmp_path: Path
+):
+    workspace = tmp_path / "w"
+    shutil.copytree(trained["workspace"], workspace)
+    key = json.loads((workspace / "feast" / "online.json").read_text())["key"]
+    late = (
+        pl.read_parquet(export)
+        .head(1)
+        .with_columns(
+            when=pl.datetime(2024, 3, 1), seen=pl.datetime(2024, 3, 1), invoice=pl.lit("late")
+        )
+    )
+    file = tmp_path / "late.parquet"
+    late.write_parquet(file)
+    succeed(workspace, "ingest", "--orders", file, *shop.map_options())
+    succeed(workspace, "score", "--as-of", "2024-05-01", "--out", tmp_path / "s.parquet")
+    online = json.loads((workspace / "feast" / "online.json").read_text())
+    assert online["as_of"] == shop.LAST_DAY
+    assert online["key"] != key
+
+
+def test_a_registry_out_of_reach_is_one_sentence(
+    trained: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LIFECYCLE_STORES__TRACKING_URI", "bogus://nowhere")
+    result = run(trained["workspace"], "promote")
+    assert result.exit_code == 1
+    assert "the MLflow registry cannot be used" in result.stderr
+
+
+def test_a_model_that_was_never_wholly_registered_is_not_promoted(
+    trained: dict[str, Any], tmp_path: Path
+):
+    from mlflow import MlflowClient
+
+    workspace = tmp_path / "w"
+    shutil.copytree(trained["workspace"], workspace)
+    succeed(workspace, "train", "--horizon-days", 60, "--trials", 0)
+    client = MlflowClient(f"sqlite:///{workspace}/mlflow/mlflow.db")
+    client.delete_model_version_tag("lifecycle-scorer", "2", "manifest_sha256")
+    assert succeed(workspace, "promote")["champion"] == 1

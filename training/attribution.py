@@ -101,11 +101,12 @@ class Middle:
         """Take the medians of customers who bought within so many days, or of all if none did."""
         active = column(matrix, "recency_days") <= active_days
         chosen = matrix[active] if active.any() else matrix
-        return cls(
-            float(np.median(column(chosen, "recency_days"))),
-            float(np.median(column(chosen, "purchase_days"))),
-            float(np.median(column(chosen, "tenure_days"))),
+        # The lower of two middles: days and purchases are counted in whole numbers.
+        middles = (
+            np.quantile(column(chosen, name), 0.5, method="lower")
+            for name in ("recency_days", "purchase_days", "tenure_days")
         )
+        return cls(*map(float, middles))
 
 
 def prior_contributions(prior: Prior, middle: Middle, matrix: Float, horizon_days: float) -> Float:

@@ -88,6 +88,11 @@ class IntervalTable:
         return self._bounds_at(self.level, churn_probability, spend_if_purchase)
 
     def _covering_level(self, chance: Float, mean: Float, seen: Float) -> float:
+        # Whoever is almost surely gone is covered by "nothing" at any level, and must not pay for
+        # those of whom the interval really says something.
+        living = chance < self.promised
+        if living.sum() >= SMALLEST_GROUP:
+            chance, mean, seen = chance[living], mean[living], seen[living]
         needed = self.promised + (1 - self.promised) / (len(seen) + 1)
         for level in _TRIED[self.promised - 0.2 <= _TRIED]:
             lower, upper = self._bounds_at(float(level), chance, mean)

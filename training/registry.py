@@ -55,9 +55,10 @@ class Registry:
         self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
 
     def newest(self) -> ScorerVersion | None:
-        """The version that was registered last."""
+        """The version that was registered last, and wholly: its tags are written at the end."""
         found = self._client.search_model_versions(f"name='{MODEL}'", max_results=1000)
-        return max((_version(v) for v in found), key=lambda v: v.version, default=None)
+        whole = (v for v in map(_version, found) if MANIFEST_TAG in v.tags)
+        return max(whole, key=lambda v: v.version, default=None)
 
     def champion(self) -> ScorerVersion | None:
         """The version that answers now."""
@@ -92,12 +93,15 @@ class Registry:
         """Fetch a version's bundle and check its files."""
         import mlflow  # noqa: PLC0415
 
+        if MANIFEST_TAG not in version.tags:
+            raise WorkspaceError(
+                f"model version {version.version} was never wholly registered; train and promote "
+                "again"
+            )
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
         folder = mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version.version}")
-        return ScorerBundle.load(
-            Path(folder) / "artifacts" / "bundle", version.tags.get(MANIFEST_TAG)
-        )
+        return ScorerBundle.load(Path(folder) / "artifacts" / "bundle", version.tags[MANIFEST_TAG])
 
     def promote(self, version: ScorerVersion, tags: dict[str, str]) -> None:
         """Move the champion alias, in one step, and note why on the version."""

@@ -19,7 +19,7 @@ from training import plots
 from training.bundle import ScorerBundle
 from training.dataset import TREE_FEATURES
 from training.evaluation import PRODUCT, Evaluation, Rival
-from training.recipe import ALL_TASKS, Learned, parameters_of
+from training.recipe import ALL_TASKS, Learned, Trees, parameters_of
 from training.registry import MANIFEST_TAG, MODEL, Registry
 from training.scorer_model import OUTPUTS
 from training.tuning import Trial
@@ -78,9 +78,10 @@ def log_training(
         _log_metrics(training)
         _log_trials(run.info.run_id, training.learned, registry)
         _log_figures(training)
-        _log_boosters(bundle)
+        _log_boosters(training.learned.trees)
         registered, manifest_sha256 = _register(bundle)
     client = mlflow.MlflowClient()
+    # The manifest's hash comes last: a version without it was never finished.
     for key, value in {**_tags(training), MANIFEST_TAG: manifest_sha256}.items():
         client.set_model_version_tag(MODEL, str(registered), key, value)
     return Logged(name, run.info.run_id, registered)
@@ -184,7 +185,7 @@ def _log_trials(run_id: str, learned: Learned, registry: Registry) -> None:
 def _log_figures(training: Training) -> None:
     import mlflow  # noqa: PLC0415
 
-    judged, trees = training.learned.judged, training.bundle.trees
+    judged, trees = training.learned.judged, training.learned.trees
     if judged is not None:
         mlflow.log_figure(plots.calibration(judged, training.rivals), "plots/calibration.png")
         mlflow.log_figure(plots.gains(judged, training.rivals), "plots/gains.png")
@@ -196,13 +197,13 @@ def _log_figures(training: Training) -> None:
             mlflow.log_figure(plots.importance(booster, task), f"plots/{task}_importance.png")
 
 
-def _log_boosters(bundle: ScorerBundle) -> None:
+def _log_boosters(trees: Trees) -> None:
     """Log both boosters for the analyst; what they say is added to the prior's answer."""
     import mlflow  # noqa: PLC0415
 
     answers = {"churn": "log-odds of churn", "spend": "log of mean spend given a purchase"}
     for task in ALL_TASKS:
-        booster: lgb.Booster | None = getattr(bundle.trees, task)
+        booster: lgb.Booster | None = getattr(trees, task)
         if booster is not None:
             mlflow.lightgbm.log_model(
                 booster,
