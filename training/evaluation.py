@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,11 +119,10 @@ def _recent_spend(day: LabelledDay, horizon_days: int) -> Float:
 
 
 def evaluate(
-    judged: Judged, earlier: Sequence[LabelledDay], horizon_days: int, level: float = 0.9
+    judged: Judged, rivals: Mapping[str, Rival], horizon_days: int, level: float = 0.9
 ) -> Evaluation:
-    """Judge the product and its rivals on one day that none of them had seen."""
+    """Judge the product and its rivals (see :func:`baselines`) on a day that none had seen."""
     day = judged.day
-    rivals = baselines(day, earlier, horizon_days)
     answers = {PRODUCT: Rival(judged.churn_probability, judged.expected_spend), **rivals}
     everyone = np.ones(len(day.matrix), dtype=bool)
     active = column(day.matrix, "recency_days") <= horizon_days

@@ -72,9 +72,9 @@ class StageThresholds:
         return cls(**{name: float(values[name]) for name in names})
 
 
-QUIET_SHARE = 0.75
+CHURN_HIGH_QUANTILE = 0.75
 """Above this quantile of the active customers' churn probability it is high for this company."""
-STEADY_SHARE = 0.5
+CHURN_LOW_QUANTILE = 0.5
 VALUE_SHARE = 0.6
 """The most valuable active customers who hold this share of all value are of high value."""
 
@@ -112,8 +112,8 @@ def fit_thresholds(
     return StageThresholds(
         silent_days=silent,
         activation_days=float(activation_days) if activation_days is not None else round(fitted),
-        churn_high=float(np.quantile(churn_probability[active], QUIET_SHARE)),
-        churn_low=float(np.quantile(churn_probability[active], STEADY_SHARE)),
+        churn_high=float(np.quantile(churn_probability[active], CHURN_HIGH_QUANTILE)),
+        churn_low=float(np.quantile(churn_probability[active], CHURN_LOW_QUANTILE)),
         value_high=_holds_share(annual_value[active], VALUE_SHARE),
         lateness_high=float(np.clip(late, 1.5, 4.0)),
         company_gap_days=usual,

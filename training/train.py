@@ -82,10 +82,8 @@ def _evaluated(
         return None, {}
     known = calendar.before(judged.day.as_of)
     earlier = [d for d in days if d.as_of in known]
-    return (
-        evaluate(judged, earlier, calendar.horizon_days),
-        baselines(judged.day, earlier, calendar.horizon_days),
-    )
+    rivals = baselines(judged.day, earlier, calendar.horizon_days)
+    return evaluate(judged, rivals, calendar.horizon_days), rivals
 
 
 def _bundle(
