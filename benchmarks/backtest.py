@@ -17,8 +17,8 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from features.ledger import Ledger
-from features.reading import file_digest
+from features.ingest.ledger import Ledger
+from features.ingest.reading import file_digest
 from features.settings import Settings
 from features.snapshots import snapshot_path
 from features.store import matrix_of

@@ -22,10 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features import catalogue
-from features import orders as orders_module
 from features.days import closing, day_number
-from features.ledger import Ledger
-from features.orders import finish, sums_as_of
+from features.definitions import orders as orders_module
+from features.definitions.orders import finish, sums_as_of
+from features.ingest.ledger import Ledger
 from features.workspace import Workspace, replacing
 
 Engine = Literal["polars", "duckdb"]

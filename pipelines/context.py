@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from features.errors import InputError
-from features.ledger import Ledger
+from features.ingest.ledger import Ledger
 from features.settings import Settings
 from features.snapshots import ensure_snapshots, snapshot_folder, snapshot_key
 from features.store import FeatureStore

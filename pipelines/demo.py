@@ -7,8 +7,8 @@ from datetime import date
 from typing import Any
 
 from features.errors import WorkspaceError
-from features.ledger import Ledger
-from features.reading import file_digest
+from features.ingest.ledger import Ledger
+from features.ingest.reading import file_digest
 from features.settings import SETTINGS_FILE
 from features.workspace import Workspace
 from pipelines.cdnow import LAST_DAY, MAPPING, cdnow_file, read_cdnow

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
-from features.ledger import Ledger
+from features.ingest.ledger import Ledger
 from features.snapshots import known_customers
 from features.store import FeatureStore
 from pipelines.context import Context

@@ -8,9 +8,9 @@ from pathlib import Path
 import polars as pl
 
 from features.errors import InputError
-from features.ingest_report import IngestReport
-from features.ledger import Ledger
-from features.reading import file_digest, read_raw
+from features.ingest.ledger import Ledger
+from features.ingest.reading import file_digest, read_raw
+from features.ingest.report import IngestReport
 from pipelines.context import Context
 
 

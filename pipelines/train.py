@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from features.audit import check_no_leak
-from features.ledger import Ledger
+from features.ingest.ledger import Ledger
 from features.snapshots import known_customers
 from pipelines.context import Context, Stopwatch
 from training.calendar import Calendar, default_step, enough_history, plan

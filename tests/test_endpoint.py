@@ -22,7 +22,7 @@ import shop
 from conftest import run, succeed
 
 from features import catalogue
-from features.ledger import Ledger
+from features.ingest.ledger import Ledger
 from features.snapshots import snapshot_folder
 from features.workspace import Workspace
 

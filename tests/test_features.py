@@ -22,12 +22,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-import features.orders
+import features.definitions.orders
 from features import catalogue
 from features.audit import LeakError
 from features.days import closing, day_number, day_of
-from features.ledger import Ledger
-from features.lines import LINE_SCHEMA
+from features.ingest.ledger import Ledger
+from features.ingest.lines import LINE_SCHEMA
 from features.settings import Settings
 from features.snapshots import (
     Engine,
@@ -559,7 +559,7 @@ def test_a_definition_that_looks_ahead_stops_the_training(
     leak: Definition, ingested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     root = shutil.copytree(ingested, tmp_path / "w")
-    monkeypatch.setattr(features.orders, "known_by", leak)
+    monkeypatch.setattr(features.definitions.orders, "known_by", leak)
     named = r"feature \w+ of customer \d+ on 2024-05-01 is .* it looks into the future"
     with pytest.raises(LeakError, match=named):
         train_scorer(quick(root), JUNE)

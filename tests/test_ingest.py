@@ -23,16 +23,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import features.ledger
-from features.amounts import read_numbers
-from features.cleaning import CleanedOrders, clean_orders
+import features.ingest.ledger
 from features.errors import InputError, WorkspaceError
-from features.ledger import IngestReport, Ledger
-from features.lines import LINE_SCHEMA
-from features.merging import IDENTITY, daily_digests, merge_exports
-from features.moments import read_moments
-from features.quarantine import REASONS
-from features.reading import file_digest, read_raw
+from features.ingest.amounts import read_numbers
+from features.ingest.cleaning import CleanedOrders, clean_orders
+from features.ingest.ledger import IngestReport, Ledger
+from features.ingest.lines import LINE_SCHEMA
+from features.ingest.merging import IDENTITY, daily_digests, merge_exports
+from features.ingest.moments import read_moments
+from features.ingest.quarantine import REASONS
+from features.ingest.reading import file_digest, read_raw
 from features.settings import DataSettings
 from features.workspace import Workspace
 
@@ -978,8 +978,12 @@ def test_a_killed_ingest_leaves_the_former_ledger(
 
     more = write(tmp_path, PLAIN + "3,2010-01-01,1\n", "more.csv")
     with monkeypatch.context() as patched:
-        patched.setattr(features.ledger, "_write_parquet", dying(features.ledger._write_parquet))
-        patched.setattr(features.ledger, "write_json", dying(features.ledger.write_json))
+        patched.setattr(
+            features.ingest.ledger, "_write_parquet", dying(features.ingest.ledger._write_parquet)
+        )
+        patched.setattr(
+            features.ingest.ledger, "write_json", dying(features.ingest.ledger.write_json)
+        )
         with pytest.raises(KeyboardInterrupt):
             ingest(workspace, more)
     assert (ledger.manifest(), ledger.fingerprint(date(2011, 1, 1))) == former

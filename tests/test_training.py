@@ -34,7 +34,7 @@ import training.recipe
 from features import catalogue
 from features.days import day_number
 from features.errors import InputError, NotEnoughData, WorkspaceError
-from features.ledger import Ledger
+from features.ingest.ledger import Ledger
 from features.settings import Settings
 from features.snapshots import snapshot_path
 from features.store import matrix_of
@@ -381,7 +381,7 @@ def bundle(trained: dict[str, Any]) -> ScorerBundle:
 
 
 def prospect(**known: float) -> Float:
-    """A customer with a return and no purchase, as :mod:`features.orders` gives one."""
+    """A customer with a return and no purchase, as :mod:`features.definitions.orders` gives one."""
     values = dict.fromkeys(catalogue.NAMES, float("nan"))
     zero = [f.name for f in catalogue.FEATURES if f.name.startswith(("purchase", "spend_"))]
     values |= dict.fromkeys(zero, 0.0) | {"purchase_rate": float("nan")}

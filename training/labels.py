@@ -9,7 +9,7 @@ import narwhals as nw
 import polars as pl
 
 from features.days import day_number
-from features.orders import UNIT_E4, purchases
+from features.definitions.orders import UNIT_E4, purchases
 
 
 def labels(orders: Path, as_of: date, horizon_days: int, known_by: date) -> pl.DataFrame:

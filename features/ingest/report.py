@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from features.quarantine import REASONS
+from features.ingest.quarantine import REASONS
 
 _NOTABLE = {
     "returns": "returns (negative amounts)",

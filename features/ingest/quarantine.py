@@ -7,9 +7,9 @@ from typing import Final
 
 import polars as pl
 
-from features.codes import as_text
-from features.lines import ReadLines
-from features.reading import SURPLUS_COLUMN
+from features.ingest.codes import as_text
+from features.ingest.lines import ReadLines
+from features.ingest.reading import SURPLUS_COLUMN
 
 REASONS: Final = {
     "too_many_fields": "put quotes around fields that hold the separator",

@@ -1,7 +1,7 @@
 """What a customer's orders looked like on a day: one definition in narwhals for every engine.
 
-The input is the ledger (see :mod:`features.ledger`). Nothing here reads a clock: the day is an
-argument. It goes in two steps. :func:`sums_as_of` runs on the engine and gives whole numbers alone
+The input is the ledger (see :mod:`features.ingest.ledger`). Nothing here reads a clock: the day is
+an argument. It goes in two steps. :func:`sums_as_of` runs on the engine and gives whole numbers alone
 (money and quantities in ten-thousandths), so that no order of the lines, no thread and no engine
 changes a digit. :func:`finish` turns them into the features, row by row, on Arrow: there a division
 is rounded as IEEE 754 says, where Polars multiplies by a reciprocal if a batch holds one row.

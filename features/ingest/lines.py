@@ -8,10 +8,10 @@ from typing import Final
 
 import polars as pl
 
-from features.amounts import AMOUNT_LIMIT_E4, Numbers, read_numbers
-from features.codes import read_ids, read_labels
 from features.errors import InputError
-from features.moments import UTC_MOMENT, Moments, read_moments
+from features.ingest.amounts import AMOUNT_LIMIT_E4, Numbers, read_numbers
+from features.ingest.codes import read_ids, read_labels
+from features.ingest.moments import UTC_MOMENT, Moments, read_moments
 from features.settings import DataSettings
 
 LINE_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from features.lines import LINE_SCHEMA
+from features.ingest.lines import LINE_SCHEMA
 
 IDENTITY: Final = [name for name in LINE_SCHEMA if name not in ("arrived_at", "known_day")]
 """What makes two lines of different exports the same purchase; when we learned of it does not."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features.codes import read_labels
 from features.errors import InputError
+from features.ingest.codes import read_labels
 
 UTC_MOMENT = pl.Datetime("us", "UTC")
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features.codes import as_text
 from features.errors import InputError
+from features.ingest.codes import as_text
 
 AMOUNT_LIMIT_E4 = 10**11 * 10**4
 """Largest believable amount, in ten-thousandths of the currency unit."""

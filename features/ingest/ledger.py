@@ -12,13 +12,13 @@ from typing import Any, cast
 
 import polars as pl
 
-from features.cleaning import CleanedOrders, clean_orders
-from features.codes import IdType
-from features.columns import resolve_columns
 from features.errors import WorkspaceError
-from features.ingest_report import IngestReport
-from features.lines import after_observed_until, product_flag
-from features.merging import daily_digests, merge_exports
+from features.ingest.cleaning import CleanedOrders, clean_orders
+from features.ingest.codes import IdType
+from features.ingest.columns import resolve_columns
+from features.ingest.lines import after_observed_until, product_flag
+from features.ingest.merging import daily_digests, merge_exports
+from features.ingest.report import IngestReport
 from features.settings import DataSettings
 from features.workspace import Workspace, read_json, replacing, replacing_folder, write_json
 
@@ -60,7 +60,7 @@ class Ledger:
         source
             The file, of which only the name is kept.
         raw, digest
-            Its rows and the SHA-256 of its bytes; see ``features.reading``.
+            Its rows and the SHA-256 of its bytes; see ``features.ingest.reading``.
         mapping
             The file's column for each contract column that is named otherwise.
         settings

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features.codes import IdType, as_integers
-from features.columns import resolve_columns
 from features.errors import InputError
-from features.lines import after_observed_until, read_lines
-from features.quarantine import REASONS, nothing_kept, reasons, set_aside
+from features.ingest.codes import IdType, as_integers
+from features.ingest.columns import resolve_columns
+from features.ingest.lines import after_observed_until, read_lines
+from features.ingest.quarantine import REASONS, nothing_kept, reasons, set_aside
 from features.settings import DataSettings
 
 
@@ -53,7 +53,7 @@ def clean_orders(
     Parameters
     ----------
     raw
-        The file as it is; see ``features.reading.read_raw``.
+        The file as it is; see ``features.ingest.reading.read_raw``.
     mapping
         The file's column for each contract column that is named otherwise.
     settings

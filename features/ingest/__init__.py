@@ -1,0 +1,1 @@
+"""From files of any shape to clean tables of dated facts, with every row accounted for."""
