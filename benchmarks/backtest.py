@@ -19,13 +19,13 @@ import pyarrow.parquet as pq
 
 from features.ingest.ledger import Ledger
 from features.ingest.reading import file_digest
+from features.matrix import Vocabulary, matrix_of
 from features.settings import Settings
 from features.snapshots import snapshot_path
-from features.store import matrix_of
 from features.workspace import Workspace
 from pipelines.cdnow import MAPPING, cdnow_file, read_cdnow
 from pipelines.context import Context
-from pipelines.ingest import ingest, ingest_table
+from pipelines.ingest import TableFile, ingest, ingest_table
 from training.labels import labels
 from training.metrics import churn_metrics, interval_metrics, spend_metrics
 from training.prior import Prior, column
@@ -72,7 +72,7 @@ def prepare(name: str, workspace: Workspace) -> None:
         file = cdnow_file()
         ingest_table(context, file, read_cdnow(file), file_digest(file), MAPPING)
     else:
-        ingest(context, ONLINE_RETAIL, ONLINE_RETAIL_MAP)
+        ingest(context, [TableFile("orders", ONLINE_RETAIL)], ONLINE_RETAIL_MAP)
 
 
 def judge(name: str, workspace: Workspace, day: date, horizon: int) -> None:
@@ -99,7 +99,8 @@ def judge(name: str, workspace: Workspace, day: date, horizon: int) -> None:
     interval = interval_metrics(
         scores["spend_lower"].to_numpy(), scores["spend_upper"].to_numpy(), spent, 0.9
     )
-    matrix = matrix_of(pq.read_table(snapshot_path(workspace, ledger, day)))
+    # The prior reads no category, so none needs a code.
+    matrix = matrix_of(pq.read_table(snapshot_path(workspace, ledger, day)), Vocabulary())
     matrix = matrix[column(matrix, "purchases") > 0]
     prior = Prior.fit(matrix)
     chance = prior.churn_probability(matrix, horizon)

@@ -17,3 +17,11 @@ class NotEnoughData(LifecycleError):
 
 class WorkspaceError(LifecycleError):
     """The workspace lacks something, is of another version, or is in use."""
+
+
+class ServerError(LifecycleError):
+    """A server that the settings name does not answer, or not as it should."""
+
+
+class ConflictError(LifecycleError):
+    """A name that was given to one thing is given to another."""

@@ -15,26 +15,40 @@ to 7; correct it in the command line
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from features.errors import InputError
+from features.ingest.contract import KINDS, TABLES
+from features.servers import without_password
 
 ENVIRONMENT_PREFIX = "LIFECYCLE_"
 SETTINGS_FILE = "lifecycle.yaml"
 # These two say where to look, before any settings are read.
 _LOCATORS = {"LIFECYCLE_WORKSPACE", "LIFECYCLE_SETTINGS"}
-_PATHS = (("data", "orders"), ("serving", "playbook"))
+_PATHS = (*(("data", table) for table in TABLES), ("serving", "playbook"))
 
 DEFAULT_NON_PRODUCTS = (
     "POST", "DOT", "M", "D", "S", "C2", "B", "BANK CHARGES", "AMAZONFEE", "CRUK", "PADS",
     "ADJUST", "ADJUST2", "TEST001", "TEST002", "GIFT", "POSTAGE", "SHIPPING", "FEE",
 )  # fmt: skip
+
+# What says who and when is no attribute.
+_NO_ATTRIBUTES = ("", "customer_id", "valid_from")
 
 
 class Section(BaseModel):
@@ -44,15 +58,27 @@ class Section(BaseModel):
 
 
 class DataSettings(Section):
-    """What the orders are and how a file's columns are named."""
+    """What the data are and how a file's columns are named."""
 
     name: str = Field("orders", description="name of this data, used for the MLflow experiment")
     orders: Path | None = Field(None, description="file of orders that `ingest` reads by default")
+    customers: Path | None = Field(None, description="file of customers, likewise")
+    interactions: Path | None = Field(None, description="file of interactions, likewise")
+    treatments: Path | None = Field(None, description="file of treatments, likewise")
+    contracts: Path | None = Field(None, description="file of subscription terms, likewise")
     mapping: dict[str, str] = Field(
-        default_factory=dict, description="contract column: the file's column"
+        default_factory=dict,
+        description="contract column: the file's column; those of other tables than orders carry "
+        "the table, as in interactions.kind",
+    )
+    kinds: dict[str, str] = Field(
+        default_factory=dict, description="kind of interaction in the file: the contract's kind"
     )
     date_format: str | None = Field(
         None, description="strptime format of text dates; found by itself where it is unambiguous"
+    )
+    decimal_mark: Literal[".", ","] | None = Field(
+        None, description="decimal sign of text numbers; found by itself where it is unambiguous"
     )
     currency: str = Field("EUR", description="the one currency of this workspace (ISO 4217)")
     observed_until: date | None = Field(
@@ -61,6 +87,32 @@ class DataSettings(Section):
     non_product_categories: tuple[str, ...] = Field(
         DEFAULT_NON_PRODUCTS, description="categories that count as money, not as products"
     )
+    static_attributes: tuple[str, ...] = Field(
+        (),
+        description="columns of customers that never change; others without valid_from stay out "
+        "of training",
+    )
+    sensitive_attributes: tuple[str, ...] = Field(
+        (), description="columns of customers that are never features"
+    )
+
+    @field_validator("kinds")
+    @classmethod
+    def _contract_kinds(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, kind in value.items():
+            if kind not in KINDS:
+                raise ValueError(f"{name} becomes {kind!r}, which is none of {', '.join(KINDS)}")
+        return value
+
+    @field_validator("static_attributes", "sensitive_attributes")
+    @classmethod
+    def _attributes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name in _NO_ATTRIBUTES:
+                raise ValueError(
+                    f"{name!r} is no attribute of a customer; name columns such as region"
+                )
+        return value
 
 
 class ChurnSettings(Section):
@@ -87,9 +139,24 @@ class ValueSettings(Section):
 class FeatureSettings(Section):
     """How snapshots of features are computed."""
 
-    engine: Literal["polars", "duckdb"] = Field(
-        "polars", description="engine under the one narwhals definition"
+    engine: Literal["polars", "duckdb", "spark"] = Field(
+        "polars", description="engine under the one narwhals definition; spark is an extra"
     )
+    seasons: dict[str, str] = Field(
+        {"valentine": "02-14", "halloween": "10-31", "christmas": "12-25"},
+        description="seasons of this trade: name: MM-DD each year, or YYYY-MM-DD once",
+    )
+
+    @field_validator("seasons")
+    @classmethod
+    def _days(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, day in value.items():
+            try:
+                # A leap year has every day that a year can have.
+                date.fromisoformat(day if len(day) > 5 else f"2024-{day}")
+            except ValueError:
+                raise ValueError(f"{name} is on {day!r}, which is no MM-DD or YYYY-MM-DD") from None
+        return value
 
 
 class TrainingSettings(Section):
@@ -110,7 +177,66 @@ class StoreSettings(Section):
     tracking_uri: str | None = Field(
         None, description="MLflow tracking and registry URI; default: sqlite in the workspace"
     )
-    online: Literal["sqlite"] = Field("sqlite", description="Feast's online store")
+    online: Literal["sqlite", "redis", "stock-sqlite", "stock-redis"] = Field(
+        "sqlite", description="Feast's online store: packed ones, or Feast's own"
+    )
+    redis_url: str | None = Field(
+        None, description="Redis of the online store, as redis://:password@host:6379/0"
+    )
+    offline: Literal["snapshots", "duckdb", "spark"] = Field(
+        "snapshots", description="Feast's offline store: equality join, or Feast's own two"
+    )
+    spark_conf: dict[str, str] = Field(
+        default_factory=dict, description="configuration of the offline store's Spark session"
+    )
+    registry: str | None = Field(
+        None,
+        description="Feast's registry, as postgresql+psycopg://user:password@host/database; "
+        "default: sqlite in the workspace",
+    )
+    push_log: str | None = Field(
+        None, description="database of pushed events, likewise; default: sqlite in the workspace"
+    )
+    project: str | None = Field(
+        None,
+        pattern="^[a-z][a-z0-9_]{0,40}$",
+        description="name under which servers keep this workspace apart; default: a name of its "
+        "own. Whoever shares it shares what is online",
+    )
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://")):
+            raise ValueError("this is no address of a Redis; write redis://host:6379/0")
+        return value
+
+    @field_validator("registry", "push_log")
+    @classmethod
+    def _database(cls, value: str | None) -> str | None:
+        """Let `postgresql://` mean the one driver that comes along."""
+        if value is None:
+            return None
+        value = re.sub("^postgres(ql)?://", "postgresql+psycopg://", value)
+        if not value.startswith(("postgresql+psycopg://", "sqlite:///")):
+            raise ValueError(
+                "this is no address of a database; write postgresql+psycopg://user@host/database"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _redis_is_named(self) -> StoreSettings:
+        if self.online.endswith("redis") and self.redis_url is None:
+            raise ValueError(
+                f"stores.online = {self.online} needs stores.redis_url; set it, as in "
+                "redis://127.0.0.1:6379/0"
+            )
+        return self
+
+    @field_serializer("tracking_uri", "redis_url", "registry", "push_log")
+    def _hide(self, value: str | None) -> str | None:
+        """Whoever writes settings down, or logs them, writes no password."""
+        return None if value is None else without_password(value)
 
 
 class ServingSettings(Section):
@@ -249,5 +375,9 @@ def _explain(error: ValidationError, place: str) -> str:
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"unknown setting {key} in {place}; `lifecycle settings` lists those that exist"
-    reason = first["msg"][0].lower() + first["msg"][1:]
-    return f"setting {key} = {first['input']!r}: {reason}; correct it in {place}"
+    said = first["msg"].removeprefix("Value error, ")
+    reason = said[0].lower() + said[1:]
+    given = without_password(repr(first["input"]))
+    if first["type"] == "value_error" and not isinstance(first["input"], str | int | float):
+        return f"setting {key}: {reason}; correct it in {place}"
+    return f"setting {key} = {given}: {reason}; correct it in {place}"

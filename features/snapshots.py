@@ -3,41 +3,67 @@
 A snapshot's key is the fingerprint of all that was known by its day and of the definitions; while
 both stand, the file stands. New facts about later days therefore cost nothing, and a
 correction of the past recomputes just the days that could have seen it.
+
+Beside the snapshots stands what orders added up to by the newest of them
+(:class:`features.definitions.history.OrderHistory`), from which a later day goes on.
 """
 
 from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
 from datetime import date
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
-import duckdb
-import narwhals as nw
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features import catalogue
-from features.days import closing, day_number
-from features.definitions import orders as orders_module
-from features.definitions.orders import finish, sums_as_of
+from features import catalogue, computing
+from features.computing import Part, compute, open_tables, parts_of
+from features.definitions import (
+    contracts,
+    customers,
+    expressions,
+    history,
+    interactions,
+    orders,
+    rows,
+    treatments,
+)
+from features.definitions.rows import Rules
+from features.engines import EngineName, engine, engine_version
+from features.history_files import HistoryFiles
+from features.ingest.contract import Table
 from features.ingest.ledger import Ledger
-from features.workspace import Workspace, replacing
+from features.settings import Settings
+from features.snapshot_files import stored_key, writing
+from features.workspace import Workspace
 
-Engine = Literal["polars", "duckdb"]
 Progress = Callable[[int, int], None]
 
-TIMESTAMP = "event_timestamp"
-_KEY = b"lifecycle.key"
+_DEFINITIONS = (
+    catalogue, computing, contracts, customers, expressions, history, interactions, orders, rows,
+    treatments,
+)  # fmt: skip
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Take what the settings add to the definitions."""
+    return Rules(
+        settings.data.static_attributes,
+        settings.data.sensitive_attributes,
+        dict(settings.features.seasons),
+    )
 
 
 def snapshot_folder(workspace: Workspace, key_type: catalogue.KeyType) -> Path:
     """Where snapshots of one schema stand: a list's version and a type of key have their own."""
-    return workspace.features / f"orders_v{catalogue.VERSION}_{key_type}_ids"
+    return workspace.features / f"snapshots_v{catalogue.VERSION}_{key_type}_ids"
 
 
 def snapshot_path(workspace: Workspace, ledger: Ledger, as_of: date) -> Path:
@@ -45,21 +71,27 @@ def snapshot_path(workspace: Workspace, ledger: Ledger, as_of: date) -> Path:
     return snapshot_folder(workspace, ledger.customer_id_type) / f"{as_of.isoformat()}.parquet"
 
 
+def tables_of(ledger: Ledger) -> dict[Table, Path]:
+    """Name the files of the tables that have been ingested."""
+    return {table: path for table in ledger.tables if (path := ledger.path(table)) is not None}
+
+
 @cache
 def definition_digest() -> str:
     """Name the definitions by their source, so that whoever changes one gets new snapshots."""
-    sources = (inspect.getsource(module) for module in (orders_module, catalogue))
+    sources = (inspect.getsource(module) for module in _DEFINITIONS)
     return hashlib.sha256("".join(sources).encode()).hexdigest()
 
 
-def snapshot_key(ledger: Ledger, as_of: date, engine: Engine) -> str:
-    """Name a snapshot's content: what was known, the definitions and the engine."""
+def snapshot_key(ledger: Ledger, as_of: date, engine: EngineName, rules: Rules) -> str:
+    """Name a snapshot's content: what was known, the definitions, their rules and the engine."""
     parts = (
         ledger.fingerprint(as_of),
         as_of.isoformat(),
         definition_digest(),
+        json.dumps(asdict(rules), sort_keys=True),
         engine,
-        version(engine),
+        engine_version(engine),
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -68,7 +100,8 @@ def ensure_snapshots(
     workspace: Workspace,
     ledger: Ledger,
     days: Sequence[date],
-    engine: Engine,
+    engine_name: EngineName,
+    rules: Rules,
     progress: Progress | None = None,
 ) -> list[date]:
     """Compute the snapshots that are missing or out of date.
@@ -78,54 +111,33 @@ def ensure_snapshots(
     list of date
         The days that were computed, which is empty when nothing had changed.
     """
-    computed = []
-    for done, as_of in enumerate(days, start=1):
-        key = snapshot_key(ledger, as_of, engine)
-        path = snapshot_path(workspace, ledger, as_of)
-        if stored_key(path) != key:
-            table = compute_snapshot(ledger.orders_path, as_of, engine)
-            table = table.replace_schema_metadata({_KEY: key.encode()})
-            with replacing(path) as temporary:
-                pq.write_table(table, temporary, compression="zstd")
-            computed.append(as_of)
-        if progress is not None:
-            progress(done, len(days))
-    return computed
-
-
-def stored_key(path: Path) -> str | None:
-    """Read the key of a stored snapshot, or None where there is none that can be read."""
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (FileNotFoundError, pa.ArrowInvalid):
-        return None
-    key = metadata.get(_KEY)
-    return key.decode() if key is not None else None
-
-
-def compute_snapshot(orders: Path, as_of: date, engine: Engine) -> pa.Table:
-    """Compute one snapshot on an engine.
-
-    Returns
-    -------
-    pyarrow.Table
-        ``customer_id``, the features of the catalogue and ``event_timestamp`` (timestamp[us, UTC],
-        the last microsecond of the day), sorted by customer.
-    """
-    number = day_number(as_of)
-    if engine == "duckdb":
-        with duckdb.connect() as connection:
-            lines = nw.from_native(connection.read_parquet(str(orders)))
-            sums = sums_as_of(lines, number).collect("pyarrow").to_native()
-    else:
-        import polars as pl  # noqa: PLC0415 - only the engine that is asked for is loaded
-
-        lazy = sums_as_of(nw.from_native(pl.scan_parquet(orders)), number).to_native()
-        sums = lazy.collect(engine="streaming").to_arrow(compat_level=pl.CompatLevel.oldest())
-    sums = sums.sort_by("customer_id").combine_chunks()
-    table = finish(nw.from_native(sums, eager_only=True), number).to_native()
-    stamp = pa.scalar(closing(as_of), pa.timestamp("us", tz="UTC"))
-    return table.append_column(TIMESTAMP, pa.repeat(stamp, table.num_rows)).combine_chunks()
+    keys = {day: snapshot_key(ledger, day, engine_name, rules) for day in sorted(set(days))}
+    paths = {day: snapshot_path(workspace, ledger, day) for day in keys}
+    missing = [day for day, key in keys.items() if stored_key(paths[day]) != key]
+    if not missing:
+        return []
+    histories = HistoryFiles(
+        workspace.features / f"history_v{catalogue.VERSION}_{ledger.customer_id_type}_ids",
+        lambda day: snapshot_key(ledger, day, engine_name, rules),
+    )
+    start = histories.newest(missing[0])
+    tables = tables_of(ledger)
+    with ExitStack() as files, engine(engine_name) as opened:
+        kept = files.enter_context(histories.saving(missing[-1]))
+        writers = {day: files.enter_context(writing(paths[day], keys[day])) for day in missing}
+        parts = parts_of(tables.get("orders")) if opened.in_parts else [Part()]
+        done = 0
+        for part in parts:
+            before = histories.read(start, part) if start else None
+            frames = open_tables(opened, tables, part)
+            for day, table, carried in compute(opened, frames, missing, rules, part, before):
+                writers[day].write(table)
+                if day == missing[-1] and carried is not None:
+                    kept.write(carried)
+                done += 1
+                if progress is not None:
+                    progress(done, len(parts) * len(missing))
+    return missing
 
 
 def known_customers(workspace: Workspace, ledger: Ledger, as_of: date) -> pa.Array:

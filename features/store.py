@@ -1,77 +1,94 @@
 """The one door to features: Feast, offline for training and batch, online for the endpoint.
 
-A materialisation writes a new online file and moves a pointer to it when it is whole, so that a
-reader never sees half a day and a run that dies leaves the former values in place.
+A materialisation writes beside what is online and moves a pointer when it is whole, so that a
+reader never sees half a day and a run that dies leaves the former values in place. Rows that
+pushes made newer are carried over before the pointer moves, while no other push is let in.
 """
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-import yaml
-from numpy.typing import NDArray
+import pyarrow.compute as pc
 
 from features import catalogue
 from features.catalogue import JOIN_KEY, SERVICES, KeyType
-from features.days import closing, day_number
+from features.computing import TIMESTAMP, snapshot_schema
+from features.days import closing
 from features.errors import WorkspaceError
-from features.workspace import Workspace, read_json, replacing, write_json
+from features.folding import folded_until
+from features.ingest.ledger import Ledger
+from features.online import OnlineReader, OnlineState, read_state, write_state
+from features.pushed import Customer, PushedRows
+from features.repository import Repository
+from features.settings import Settings
+from features.workspace import Workspace
 
-POINTER = "online.json"
-_DEFINITIONS = '''"""What `feast apply` finds in this repository; written by lifecycle."""
-
-from pathlib import Path
-
-from features.views import definitions
-
-globals().update(definitions(Path(__file__).parent.parent.resolve() / {folder!r}, {key_type!r}))
-'''
-
-
-@dataclass(frozen=True)
-class OnlineState:
-    """What the online store holds now: one snapshot, of one day."""
-
-    as_of: date
-    key: str
-    file: str
-    key_type: KeyType
+__all__ = ["FeatureStore", "OnlineReader", "OnlineState", "read_state"]
 
 
 class FeatureStore:
     """Feast over one workspace.
 
     Opening it writes the repository's files where they are missing; nothing is computed.
+
+    Raises
+    ------
+    ServerError
+        A server that the settings name does not answer.
     """
 
-    def __init__(self, workspace: Workspace, snapshots: Path, key_type: KeyType) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        snapshots: Path,
+        key_type: KeyType,
+        settings: Settings | None = None,
+    ) -> None:
+        settings = settings or Settings()
         self._workspace = workspace
-        self._snapshots = snapshots.resolve()
+        self._kind = settings.stores.online
         self._key_type: KeyType = key_type
-        self._state = read_state(workspace)
-        self._write_repository()
-        self._feast = self._open(self._state.file if self._state else "online.db")
+        self._repository = Repository(workspace, snapshots.resolve(), key_type, settings.stores)
+        self.pushed = PushedRows(workspace, settings)
+        self._state = read_state(workspace, self._kind)
+        self._feast = self._repository.open(self._state)
+        self._repository.write(self._state)
+        self._views: list[Any] = []
+
+    @property
+    def key_type(self) -> KeyType:
+        """How the customers of this store are named."""
+        return self._key_type
 
     @property
     def state(self) -> OnlineState | None:
         """What is online, or None before the first materialisation."""
         return self._state
 
+    def refresh(self) -> OnlineState | None:
+        """Follow the pointer, which another process may have moved."""
+        state = read_state(self._workspace, self._kind)
+        if state != self._state:
+            self._feast, self._state = self._repository.open(state), state
+            self._views = []
+        return state
+
     def apply(self) -> None:
         """Register the entity, the views and the feature services."""
         self._apply(self._feast)
 
-    def historical(self, customers: pa.Array, moments: Sequence[date] | date) -> pa.Table:
+    def historical(
+        self, customers: pa.Array, moments: Sequence[date] | date, *, pushed: bool = True
+    ) -> pa.Table:
         """Retrieve features as they were known at the end of each customer's day.
 
         Parameters
@@ -80,6 +97,9 @@ class FeatureStore:
             Customer ids, a row each.
         moments
             The day of each row, or one day for all.
+        pushed
+            Whether events count that were pushed since the snapshots were computed, so that the
+            rows are those that are online. A training wants its snapshots as they stand.
 
         Returns
         -------
@@ -97,9 +117,7 @@ class FeatureStore:
         asked = pd.DataFrame(
             {
                 JOIN_KEY: customers.to_pandas(),
-                "event_timestamp": pd.Series([stamps[day] for day in days]).astype(
-                    "datetime64[us, UTC]"
-                ),
+                TIMESTAMP: pd.Series([stamps[day] for day in days]).astype("datetime64[us, UTC]"),
             }
         )
         job = self._feast.get_historical_features(
@@ -111,10 +129,11 @@ class FeatureStore:
                 f"the feature store returned {table.num_rows} rows for {len(asked)} asked; "
                 "run `lifecycle features` again"
             )
-        return table.sort_by([("event_timestamp", "ascending"), (JOIN_KEY, "ascending")])
+        table = _typed(table).sort_by([(TIMESTAMP, "ascending"), (JOIN_KEY, "ascending")])
+        return self._with_pushed(table, set(days)) if pushed else table
 
     def materialise(self, as_of: date, key: str) -> OnlineState:
-        """Put one day's snapshot online, all of it or nothing.
+        """Put one day's snapshot online, all of it or nothing, and pushed rows with it.
 
         Parameters
         ----------
@@ -123,20 +142,51 @@ class FeatureStore:
         key
             The snapshot's key, kept so that an unchanged day is not written twice.
         """
-        file = f"online-{as_of.isoformat()}-{uuid.uuid4().hex[:8]}.db"
-        state = OnlineState(as_of, key, file, self._key_type)
-        store = self._open(state.file)
+        generation = f"{as_of.isoformat()}-{uuid.uuid4().hex[:8]}"
+        folded = folded_until(Ledger(self._workspace).manifest())
+        state = OnlineState(as_of, key, generation, self._key_type, self._kind, folded)
+        store = self._repository.begin(state)
         self._apply(store)
         end = closing(as_of)
-        with warnings.catch_warnings():
-            # ibis calls a method of DuckDB's that warns of its successor.
-            warnings.simplefilter("ignore", DeprecationWarning)
+        with _feasts_own_warnings():
             store.materialize(start_date=end - timedelta(hours=1), end_date=end)
-        write_json(self._workspace.feast / POINTER, _state_to_json(state))
-        former, self._state, self._feast = self._state, state, store
-        self._write_repository()
-        self._delete_online_files(keep={state.file, former.file if former else ""})
+        with self.pushed.log.locked():
+            rows = self.pushed.rows(self.pushed.newer_than(state))
+            _push(store, rows)
+            former = self._state
+            write_state(self._workspace, state)
+            self._state, self._feast = state, self._repository.open(state)
+            self._views = []
+        self._repository.write(state)
+        self._repository.delete_generations(keep=[state, former])
         return state
+
+    def push(self, customers: Sequence[Customer]) -> dict[Customer, date | None]:
+        """Put the rows of customers online of whom there is news; the caller holds the push log.
+
+        Returns
+        -------
+        dict
+            The day that each customer's row is of now; None for whom nothing is online.
+        """
+        state = self.refresh()
+        if state is None:
+            return dict.fromkeys(customers)
+        newer = self.pushed.newer_than(state, customers)
+        wanted = {customer: newer.get(customer, state.as_of) for customer in customers}
+        rows = self.pushed.rows(wanted)
+        # The registry takes longer to list its views than a row takes to be written.
+        self._views = self._views or self._feast.list_feature_views()
+        _push(self._feast, rows, self._views)
+        found = set() if rows is None else set(rows[JOIN_KEY].to_pylist())
+        return {customer: day if customer in found else None for customer, day in wanted.items()}
+
+    def push_again(self) -> None:
+        """Put every pushed row online anew: the ledger that they rest on has changed."""
+        with self.pushed.log.locked():
+            state = self.refresh()
+            if state is not None:
+                _push(self._feast, self.pushed.rows(self.pushed.newer_than(state)))
 
     def online_reader(self) -> OnlineReader:
         """Open the online store for reading.
@@ -150,125 +200,94 @@ class FeatureStore:
             raise WorkspaceError("no features are online yet; run `lifecycle score` first")
         return OnlineReader(self._feast, self._state)
 
+    def _with_pushed(self, table: pa.Table, days: set[date]) -> pa.Table:
+        """Put the rows that pushes made newer in the place of those of the snapshots."""
+        if self._state is None:
+            return table
+        asked = table[JOIN_KEY].unique().to_pylist()
+        newer = self.pushed.newer_than(self._state, asked)
+        for day in sorted(days):
+            # Until the day that a customer's row is of, the row of any day may have changed.
+            wanted = {customer: day for customer, until in newer.items() if day <= until}
+            rows = self.pushed.rows(wanted)
+            if rows is not None and rows.num_rows:
+                table = _replaced(table, rows, day)
+        return table
+
     def _apply(self, store: Any) -> None:  # noqa: ANN401 - Feast is untyped
         from features.views import definitions  # noqa: PLC0415
 
-        objects = definitions(self._snapshots, self._key_type)
-        store.apply(list(objects.values()))
-
-    def _open(self, online_file: str) -> Any:  # noqa: ANN401 - Feast is untyped
-        import feast  # noqa: PLC0415 - takes seconds, and most verbs never need it
-
-        return feast.FeatureStore(
-            config=feast.RepoConfig(
-                repo_path=self._workspace.feast.resolve(), **self._config(online_file)
-            )
+        objects = definitions(
+            self._repository.snapshots, self._key_type, self._repository.settings.offline
         )
-
-    def _config(self, online_file: str) -> dict[str, Any]:
-        folder = self._workspace.feast.resolve()
-        return {
-            "project": "lifecycle",
-            "provider": "local",
-            "registry": {
-                "registry_type": "sql",
-                "path": f"sqlite:///{folder / 'registry.db'}",
-                "cache_ttl_seconds": 0,
-            },
-            "offline_store": {"type": "duckdb"},
-            "online_store": {"type": "sqlite", "path": str(folder / online_file)},
-            "entity_key_serialization_version": 3,
-        }
-
-    def _write_repository(self) -> None:
-        """Keep the files that the ``feast`` command reads in step with this store."""
-        folder = self._workspace.feast
-        config = self._config(self._state.file if self._state else "online.db")
-        relative = self._snapshots.relative_to(self._workspace.root.resolve())
-        contents = {
-            "feature_store.yaml": yaml.safe_dump(config, sort_keys=False),
-            "definitions.py": _DEFINITIONS.format(
-                folder=relative.as_posix(), key_type=self._key_type
-            ),
-        }
-        for name, content in contents.items():
-            path = folder / name
-            if not path.exists() or path.read_text(encoding="utf-8") != content:
-                with replacing(path) as temporary:
-                    temporary.write_text(content, encoding="utf-8")
-
-    def _delete_online_files(self, keep: set[str]) -> None:
-        for path in self._workspace.feast.glob("online*.db"):
-            if path.name not in keep:
-                path.unlink(missing_ok=True)
+        with _feasts_own_warnings():
+            store.apply(list(objects.values()))
 
 
-class OnlineReader:
-    """Reads customers' current features by name, never by position."""
-
-    def __init__(self, store: Any, state: OnlineState) -> None:  # noqa: ANN401 - Feast is untyped
-        self._store = store
-        self._service = store.get_feature_service(SERVICES["scorer"])
-        self.state = state
-
-    def read(self, customer_ids: Sequence[int | str]) -> tuple[NDArray[np.float64], list[bool]]:
-        """Read the features of some customers.
-
-        Returns
-        -------
-        matrix
-            Float64, a row a customer, columns in the catalogue's order; NaN where unknown.
-        found
-            Whether each customer is in the store.
-        """
-        if not customer_ids:
-            return np.empty((0, len(catalogue.NAMES))), []
-        answer = self._store.get_online_features(
-            features=self._service,
-            entity_rows=[{JOIN_KEY: customer_id} for customer_id in customer_ids],
-        ).to_dict()
-        matrix = np.array(
-            [
-                [np.nan if value is None else value for value in answer[name]]
-                for name in catalogue.NAMES
-            ],
-            dtype=np.float64,
-        ).T
-        return matrix, [value is not None for value in answer["as_of_day"]]
+def _typed(table: pa.Table) -> pa.Table:
+    """Give features their types: a store that goes through pandas makes floats of some counts."""
+    wanted = {field.name: field.type for field in snapshot_schema(pa.int64())}
+    schema = pa.schema(
+        [
+            pa.field(f.name, wanted[f.name] if f.name in catalogue.NAMES else f.type)
+            for f in table.schema
+        ]
+    )
+    return table.cast(schema)
 
 
-def matrix_of(table: pa.Table) -> NDArray[np.float64]:
-    """Turn a table of features into a Float64 matrix in the catalogue's order; null is NaN."""
-    columns = [
-        table[name].cast(pa.float64()).to_numpy(zero_copy_only=False) for name in catalogue.NAMES
-    ]
-    return np.ascontiguousarray(np.column_stack(columns), dtype=np.float64)
-
-
-def read_state(workspace: Workspace) -> OnlineState | None:
-    """Read which snapshot is online."""
-    stored = read_json(workspace.feast / POINTER)
-    if stored is None:
-        return None
-    return OnlineState(
-        date.fromisoformat(stored["as_of"]), stored["key"], stored["file"], stored["key_type"]
+def _replaced(table: pa.Table, rows: pa.Table, day: date) -> pa.Table:
+    """Replace rows of a day by others of the same customers, as often as they are there."""
+    keys = rows[JOIN_KEY].combine_chunks()
+    places = pc.index_in(table[JOIN_KEY].cast(keys.type), keys)
+    of_day = pc.equal(table[TIMESTAMP], pa.scalar(closing(day), table[TIMESTAMP].type))
+    places = pc.if_else(of_day, places, None).combine_chunks()
+    chosen = pc.is_valid(places)
+    kept = table.filter(pc.invert(chosen))
+    news = rows.take(places.drop_null()).select(table.column_names).cast(table.schema)
+    return pa.concat_tables([kept, news]).sort_by(
+        [(TIMESTAMP, "ascending"), (JOIN_KEY, "ascending")]
     )
 
 
-def _state_to_json(state: OnlineState) -> dict[str, Any]:
-    return {
-        "as_of": state.as_of.isoformat(),
-        "as_of_day": day_number(state.as_of),
-        "key": state.key,
-        "file": state.file,
-        "key_type": state.key_type,
-    }
+def _push(
+    store: Any,  # noqa: ANN401 - Feast is untyped
+    rows: pa.Table | None,
+    views: list[Any] | None = None,
+) -> None:
+    """Write rows through Feast.
+
+    Feast's own push writes a view after the other, and a reader in between sees two days in one
+    vector; a packed store takes all views of a customer at once.
+    """
+    from features.stores.online import PackedOnlineStore  # noqa: PLC0415 - brings Feast
+    from features.stores.rows import write_rows  # noqa: PLC0415
+    from features.views import EVENTS  # noqa: PLC0415
+
+    if rows is None or not rows.num_rows:
+        return
+    with _feasts_own_warnings():
+        online = store.provider.online_store
+        if isinstance(online, PackedOnlineStore):
+            write_rows(online, store.config, views or store.list_feature_views(), rows, TIMESTAMP)
+        else:
+            # Nullable columns of pandas: a null among integers must not make floats of them.
+            store.push(EVENTS, rows.to_pandas(types_mapper=_NULLABLE.get))
 
 
-def matrix_digest(table: pa.Table) -> str:
-    """Fingerprint a training set: its customers, days and every feature, bit for bit."""
-    digest = hashlib.sha256()
-    for name in (JOIN_KEY, "event_timestamp"):
-        digest.update(repr(table[name].combine_chunks().cast(pa.string()).to_pylist()).encode())
-    digest.update(matrix_of(table).tobytes())
-    return digest.hexdigest()
+_NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.string(): pd.StringDtype()}
+
+
+@contextmanager
+def _feasts_own_warnings() -> Iterator[None]:
+    """Ignore what Feast warns of in the middle of its work.
+
+    ibis calls a method of DuckDB's that warns of its successor; a view on demand is called
+    experimental; and a view of which a customer has no value yet is not written by a push, and
+    read as nothing all the same.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "On demand feature view is an experimental feature")
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", "Cannot write dataframe with empty feature columns")
+        yield

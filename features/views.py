@@ -1,17 +1,28 @@
 """The feature list as Feast objects: an entity, a view a theme, a feature service a model.
 
 The functions build objects and touch nothing; ``feast apply`` finds them through the
-``definitions.py`` that :mod:`features.store` writes into the workspace's repository.
+``definitions.py`` that :mod:`features.repository` writes into the workspace's repository.
 """
 
 from __future__ import annotations
 
+import inspect
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+from feast import (
+    Entity,
+    FeatureService,
+    FeatureView,
+    Field,
+    FileSource,
+    OnDemandFeatureView,
+    PushSource,
+    ValueType,
+)
 from feast.data_format import ParquetFormat
+from feast.transformation.python_transformation import PythonTransformation
 from feast.types import Float64, Int64, String
 
 from features import catalogue
@@ -19,14 +30,24 @@ from features.catalogue import JOIN_KEY, SERVICES, KeyType
 
 ENTITY = "customer"
 OWNER = "lifecycle"
+EVENTS = "customer_events"
+"""The push source: a customer's whole row, made anew when an event arrives."""
+
+STANDING = "purchase_standing"
+CARD = f"customer_card_v{catalogue.VERSION}"
+"""Feature service for people: all views, and what follows from a row and its own day."""
+
 TIME_TO_LIVE = timedelta(hours=12)
 """A snapshot speaks for its own day alone: a training row never gets an older day's features.
 
-Less than a day, because Feast counts the end of the time to live as within it.
+Less than a day, because Feast counts the end of the time to live as within it. Online it is not
+enforced: the row of the last closed day is the answer until there is a newer one, and says its day.
 """
 
+_TYPES = {"count": Int64, "measure": Float64, "category": String}
 
-def definitions(snapshots: Path, key_type: KeyType) -> dict[str, Any]:
+
+def definitions(snapshots: Path, key_type: KeyType, offline: str = "snapshots") -> dict[str, Any]:
     """Build every Feast object over a folder of snapshots.
 
     Parameters
@@ -35,6 +56,8 @@ def definitions(snapshots: Path, key_type: KeyType) -> dict[str, Any]:
         Folder of Parquet files, absolute.
     key_type
         Whether customers are named by integers or text.
+    offline
+        Feast's offline store, as in the settings: Spark reads a source of its own kind.
 
     Returns
     -------
@@ -46,41 +69,78 @@ def definitions(snapshots: Path, key_type: KeyType) -> dict[str, Any]:
         join_keys=[JOIN_KEY],
         value_type=ValueType.INT64 if key_type == "integer" else ValueType.STRING,
         description="A person or account that buys",
+        tags={"key_type": key_type},
         owner=OWNER,
     )
-    source = FileSource(
-        name="order_snapshots",
-        path=str(snapshots),
-        file_format=ParquetFormat(),
-        timestamp_field="event_timestamp",
-        description="Order features, one file a day, stamped with the day's last microsecond",
+    events = PushSource(
+        name=EVENTS,
+        batch_source=_snapshots(snapshots, offline),
+        description="A customer's whole row as of the newest fact known, after a push of events",
         owner=OWNER,
     )
     views = {
-        name: _view(name, meaning, customer, source, key_type)
-        for name, meaning in catalogue.VIEWS.items()
+        name: _view(name, theme, customer, events, key_type)
+        for name, theme in catalogue.VIEWS.items()
     }
+    standing = _standing(views["purchase_history"], views["purchase_rhythm"])
     services = {
         service: FeatureService(
             name=service,
             features=list(views.values()),
             description=f"Input of the model {model}, version {catalogue.VERSION} of the list",
-            tags={"model": model, "catalogue_version": str(catalogue.VERSION)},
+            tags={"model": model, **_VERSION},
             owner=OWNER,
         )
         for model, service in SERVICES.items()
     }
-    return {"customer": customer, "order_snapshots": source, **views, **services}
+    services[CARD] = FeatureService(
+        name=CARD,
+        features=[*views.values(), standing],
+        description="Everything known of a customer, with the day in words",
+        tags=_VERSION,
+        owner=OWNER,
+    )
+    return {"customer": customer, EVENTS: events, **views, STANDING: standing, **services}
+
+
+_VERSION = {"catalogue_version": str(catalogue.VERSION)}
+
+
+def _snapshots(folder: Path, offline: str) -> Any:  # noqa: ANN401 - Feast is untyped
+    what = "Features of every known customer, one file a day, stamped with the day's last moment"
+    if offline == "spark":
+        from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import (  # noqa: PLC0415
+            SparkSource,
+        )
+
+        return SparkSource(
+            # A registry that knows the name as a file's would read this as one.
+            name="snapshots_on_spark",
+            path=str(folder),
+            file_format="parquet",
+            timestamp_field="event_timestamp",
+            description=what,
+            owner=OWNER,
+        )
+    return FileSource(
+        name="snapshots",
+        path=str(folder),
+        file_format=ParquetFormat(),
+        timestamp_field="event_timestamp",
+        description=what,
+        owner=OWNER,
+    )
 
 
 def _view(
-    name: str, meaning: str, customer: Entity, source: FileSource, key_type: KeyType
+    name: str, theme: catalogue.View, customer: Entity, source: PushSource, key_type: KeyType
 ) -> FeatureView:
     fields = [
         Field(
             name=feature.name,
-            dtype=Int64 if feature.kind == "count" else Float64,
+            dtype=_TYPES[feature.kind],
             description=f"{feature.meaning} ({feature.unit})",
+            tags={"kind": feature.kind, "unit": feature.unit},
         )
         for feature in catalogue.in_view(name)
     ]
@@ -92,7 +152,54 @@ def _view(
         schema=[key, *fields],
         source=source,
         online=True,
-        description=meaning,
-        tags={"theme": name, "table": "orders"},
+        description=theme.meaning,
+        tags={"theme": name, "table": theme.table, **_VERSION},
+        owner=OWNER,
+    )
+
+
+def purchase_standing(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Say where customers stand on their rows' own day; no clock is asked.
+
+    ``as_of`` is the row's day as YYYY-MM-DD, ``overdue`` whether the silence is longer than the
+    usual gap (0 or 1), ``overdue_days`` by how many days; null where the row has no such fact.
+
+    >>> row = {"as_of_day": 10408, "lateness": 1.5, "recency_days": 30, "gap_mean_days": 20.0}
+    >>> purchase_standing({name: [value, None] for name, value in row.items()})
+    {'as_of': ['1998-07-01', None], 'overdue': [1, None], 'overdue_days': [10.0, None]}
+    """
+    # Feast keeps this function's own source, so that it names what it needs inside.
+    import datetime  # noqa: PLC0415
+
+    first = datetime.date(1970, 1, 1).toordinal()
+    return {
+        "as_of": [
+            None if day is None else datetime.date.fromordinal(first + int(day)).isoformat()
+            for day in rows["as_of_day"]
+        ],
+        "overdue": [None if late is None else int(late > 1) for late in rows["lateness"]],
+        "overdue_days": [
+            None if silence is None or usual is None else max(float(silence) - usual, 0.0)
+            for silence, usual in zip(rows["recency_days"], rows["gap_mean_days"], strict=True)
+        ],
+    }
+
+
+def _standing(*views: FeatureView) -> OnDemandFeatureView:
+    # Feast's singleton mode would answer for the first of several customers alone.
+    return OnDemandFeatureView(
+        name=STANDING,
+        sources=list(views),
+        schema=[
+            Field(name="as_of", dtype=String),
+            Field(name="overdue", dtype=Int64),
+            Field(name="overdue_days", dtype=Float64),
+        ],
+        feature_transformation=PythonTransformation(
+            udf=purchase_standing, udf_string=inspect.getsource(purchase_standing)
+        ),
+        mode="python",
+        description="The row's day in words, and whether a purchase is overdue on it",
+        tags={"theme": STANDING, "table": "orders", **_VERSION},
         owner=OWNER,
     )

@@ -18,6 +18,7 @@ import yaml
 from features import __version__
 from features.days import parse_day
 from features.errors import InputError, LifecycleError
+from features.ingest.contract import TABLES
 from features.settings import SETTINGS_FILE, Settings, settings_file
 from features.workspace import Workspace, replacing
 from pipelines.console import STAGE_COLUMNS, Terminal, settle_process, stage_rows
@@ -183,31 +184,68 @@ def _set_horizon(given: dict[str, Any]) -> dict[str, Any]:
     return changed
 
 
+def _table_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for table in reversed(TABLES):
+        command = click.option(
+            f"--{table}", type=FILE, multiple=True, help=f"CSV or Parquet file of {table}."
+        )(command)
+    return command
+
+
 @verb()
-@click.option("--orders", type=FILE, help="CSV or Parquet file of orders.")
-@click.option("--map", "pairs", multiple=True, help="COLUMN=FILE_COLUMN; repeat for each column.")
+@_table_options
+@click.option(
+    "--map", "pairs", multiple=True, help="[TABLE.]COLUMN=FILE_COLUMN; repeat for each column."
+)
 def ingest(
     context: Context,
     terminal: Terminal,
     _: Path | None,
-    orders: Path | None,
     pairs: tuple[str, ...],
+    **files: tuple[Path, ...],
 ) -> dict[str, Any]:
-    """Read a file of orders into the workspace.
+    """Read files into the workspace.
 
-    The columns customer_id, ordered_at and amount (or quantity and unit_price) are needed, others
-    are used where they are there. The same file twice changes nothing; overlapping files are
-    merged.
+    Orders need the columns customer_id, ordered_at and amount (or quantity and unit_price), others
+    are used where they are there; customers, interactions, treatments and contracts add what they
+    know. Each option may be repeated; without any, the files named in the settings are read. The
+    same file twice changes nothing, overlapping files are merged, and where one file is refused,
+    none is taken.
 
     \b
     lifecycle ingest --orders orders.csv --map customer_id=client --map ordered_at=date
+    lifecycle ingest --interactions clicks.csv --map interactions.kind=event_type
     """
+    from pipelines.ingest import TableFile  # noqa: PLC0415
     from pipelines.ingest import ingest as job  # noqa: PLC0415
 
-    report = job(context, orders, _mapping(pairs))
-    for sentence in report.sentences():
+    named = [TableFile(table, path) for table in TABLES for path in files[table]]
+    reports = job(context, named, _mapping(pairs))
+    for report in reports:
+        for sentence in report.sentences():
+            terminal.note(sentence)
+    # One file's report is the answer itself.
+    told = [report.to_dict() for report in reports]
+    return told[0] if len(told) == 1 else {"files": told}
+
+
+@verb()
+@click.option("--out", type=FILE, help="HTML file; default data-report.html in the workspace.")
+def data(context: Context, terminal: Terminal, _: Path | None, out: Path | None) -> dict[str, Any]:
+    """Report on the data: what was read, what they show, and what more would buy.
+
+    \b
+    lifecycle data --out report.html
+    """
+    from pipelines.data import report_data  # noqa: PLC0415
+
+    page = out or context.workspace.root / "data-report.html"
+    facts, reports = report_data(context, page)
+    for sentence in facts.advice:
         terminal.note(sentence)
-    return report.to_dict()
+    terminal.note(f"the report, with figures: {page}")
+    files = [report.to_dict() for report in reports]
+    return {"file": str(page), "files": files, **facts.to_dict()}
 
 
 @verb()
@@ -230,6 +268,41 @@ def features(
         f"{report.days} snapshot{'s' * (report.days != 1)}, {report.computed} computed now, "
         f"{report.customers:,} customers on {chosen[-1]}; online: {report.online_as_of or 'none'}"
     )
+    return report.to_dict()
+
+
+def _event_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for table in reversed(TABLES):
+        command = click.option(
+            f"--{table}", type=FILE, multiple=True, help=f"JSON lines of {table}, or -."
+        )(command)
+    return command
+
+
+@verb()
+@_event_options
+@click.option("--idempotency-key", help="Names this push; default: its content does.")
+def push(
+    context: Context,
+    terminal: Terminal,
+    _: Path | None,
+    idempotency_key: str | None,
+    **files: tuple[Path, ...],
+) -> dict[str, Any]:
+    """Take events as they arrive: kept for good, and answered for at once.
+
+    Each line is an object with the contract's columns. The same push twice changes nothing.
+
+    \b
+    echo '{"customer_id": 1, "ordered_at": "2024-06-30T12:00:00Z", "amount": 20}' | \\
+        lifecycle push --orders -
+    """
+    from pipelines.push import push as job  # noqa: PLC0415
+
+    named = [(table, path) for table in TABLES for path in files[table]]
+    report = job(context, named, idempotency_key)
+    for sentence in report.sentences():
+        terminal.note(sentence)
     return report.to_dict()
 
 
@@ -390,7 +463,7 @@ def _show_evaluation(terminal: Terminal, evaluation: dict[str, Any] | None) -> N
     terminal.table(title, COLUMNS, evaluation_rows(evaluation))
 
 
-for command in (ingest, features, train, promote, score, serve, demo, settings):
+for command in (ingest, data, features, push, train, promote, score, serve, demo, settings):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import date
 
 from features.errors import InputError
+from features.folding import covered_until, fold
 from features.ingest.ledger import Ledger
+from features.push_log import PushLog
 from features.settings import Settings
-from features.snapshots import ensure_snapshots, snapshot_folder, snapshot_key
-from features.store import FeatureStore
+from features.snapshots import ensure_snapshots, rules_of, snapshot_folder, snapshot_key
+from features.store import FeatureStore, read_state
 from features.workspace import Workspace
 from training.registry import Registry, open_registry
 
@@ -49,6 +51,31 @@ class Context:
         ledger.manifest()
         return ledger
 
+    def folded_ledger(self) -> Ledger:
+        """The workspace's data, with every event that was pushed; hold the workspace.
+
+        Raises
+        ------
+        WorkspaceError
+            Nothing has been ingested, or the workspace is of another version.
+        """
+        ledger = self.ledger()
+        self.fold(ledger)
+        return ledger
+
+    def fold(self, ledger: Ledger) -> None:
+        """Merge pushed events into the ledger, if there is one; hold the workspace."""
+        if ledger.started:
+            fold(ledger, PushLog(self.workspace, self.settings.stores), self.settings.data)
+
+    def renew_pushed(self, ledger: Ledger) -> None:
+        """Make the rows online that pushes brought news of anew, from the ledger as it is now."""
+        state = read_state(self.workspace, self.settings.stores.online)
+        log = PushLog(self.workspace, self.settings.stores)
+        if state is None or state.key_type != ledger.customer_id_type or not log.last():
+            return
+        self.store(ledger).push_again()
+
     def registry(self) -> Registry:
         """The MLflow registry."""
         return open_registry(self.workspace, self.settings)
@@ -56,7 +83,7 @@ class Context:
     def store(self, ledger: Ledger) -> FeatureStore:
         """The Feast store over the workspace's snapshots."""
         folder = snapshot_folder(self.workspace, ledger.customer_id_type)
-        return FeatureStore(self.workspace, folder, ledger.customer_id_type)
+        return FeatureStore(self.workspace, folder, ledger.customer_id_type, self.settings)
 
     def snapshots(self, ledger: Ledger, days: list[date]) -> list[date]:
         """Compute those snapshots of some days that are missing or out of date."""
@@ -65,16 +92,17 @@ class Context:
             ledger,
             days,
             self.settings.features.engine,
+            rules_of(self.settings),
             lambda done, of: self.say("snapshots", done, of),
         )
 
     def snapshot_key(self, ledger: Ledger, as_of: date) -> str:
         """Name the content of a day's snapshot."""
-        return snapshot_key(ledger, as_of, self.settings.features.engine)
+        return snapshot_key(ledger, as_of, self.settings.features.engine, rules_of(self.settings))
 
     def observed_until(self, ledger: Ledger) -> date:
-        """The last day that the data covers: the setting, or the last order's day."""
-        return self.settings.data.observed_until or ledger.last_day
+        """The last day that the data covers: the setting, or the last order's day in the files."""
+        return self.settings.data.observed_until or covered_until(ledger)
 
     def check_day(self, ledger: Ledger, as_of: date) -> None:
         """Refuse a day that the data does not cover.

@@ -30,7 +30,7 @@ def compute_features(context: Context, days: list[date], online: bool) -> Featur
     """Compute the snapshots of some days and, if asked, put the newest of them online."""
     context.workspace.require()
     with context.workspace.locked():
-        ledger = context.ledger()
+        ledger = context.folded_ledger()
         for day in days:
             context.check_day(ledger, day)
         computed = context.snapshots(ledger, days)

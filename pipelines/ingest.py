@@ -1,50 +1,87 @@
-"""`lifecycle ingest`: read a file of orders into the workspace."""
+"""`lifecycle ingest`: read files into the workspace."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from features.errors import InputError
-from features.ingest.ledger import Ledger
+from features.ingest.columns import mapping_of
+from features.ingest.contract import TABLES, Table
+from features.ingest.ledger import Export, Ledger
 from features.ingest.reading import file_digest, read_raw
 from features.ingest.report import IngestReport
 from pipelines.context import Context
 
 
-def ingest(context: Context, file: Path | None, mapping: Mapping[str, str]) -> IngestReport:
-    """Clean a file of orders and merge it with those already there.
+@dataclass(frozen=True)
+class TableFile:
+    """A file and the table that it is said to be."""
+
+    table: Table
+    path: Path
+
+
+def ingest(
+    context: Context, files: Sequence[TableFile], mapping: Mapping[str, str]
+) -> list[IngestReport]:
+    """Clean files and merge them with those already there: all, or where one is refused, none.
 
     Parameters
     ----------
-    file
-        CSV or Parquet; None takes the setting ``data.orders``.
+    files
+        CSV or Parquet, in the order in which they are merged; none takes those of the settings.
     mapping
-        Contract column to the file's column, over the setting ``data.mapping``.
+        Contract column to the file's column, over the setting ``data.mapping``; columns of other
+        tables than orders carry the table, as in ``interactions.kind``.
 
     Raises
     ------
     InputError
-        The file cannot be what it claims to be; the workspace stays as it was.
+        A file cannot be what it claims to be; the workspace stays as it was.
     """
-    path = file or context.settings.data.orders
-    if path is None:
-        raise InputError("no file of orders; name one with --orders FILE or set data.orders")
-    return ingest_table(
-        context,
-        path,
-        read_raw(path),
-        file_digest(path),
-        {**context.settings.data.mapping, **mapping},
-    )
+    chosen = files or _files_of_settings(context)
+    if not chosen:
+        raise InputError(
+            "no file to ingest; name one with --orders FILE (or --customers, --interactions, "
+            "--treatments, --contracts), or set data.orders"
+        )
+    named = {**context.settings.data.mapping, **mapping}
+    return _ingest(context, _exports(chosen, named))
 
 
 def ingest_table(
-    context: Context, source: Path, raw: pl.DataFrame, digest: str, mapping: Mapping[str, str]
+    context: Context,
+    source: Path,
+    raw: pl.DataFrame,
+    digest: str,
+    mapping: Mapping[str, str],
+    table: Table = "orders",
 ) -> IngestReport:
-    """Clean a table that has been read already; see :func:`ingest`."""
+    """Clean one table that has been read already; see :func:`ingest`.
+
+    The keys of the mapping are columns of this table.
+    """
+    return _ingest(context, [Export(table, source, raw, digest, mapping)])[0]
+
+
+def _files_of_settings(context: Context) -> list[TableFile]:
+    named = {table: getattr(context.settings.data, table) for table in TABLES}
+    return [TableFile(table, path) for table, path in named.items() if path is not None]
+
+
+def _exports(files: Sequence[TableFile], mapping: Mapping[str, str]) -> Iterator[Export]:
+    """Read one file after another, so that only one is held as it was exported."""
+    for file in files:
+        picked = mapping_of(file.table, mapping)
+        digest = file_digest(file.path)
+        yield Export(file.table, file.path, read_raw(file.path), digest, picked)
+
+
+def _ingest(context: Context, exports: Iterable[Export]) -> list[IngestReport]:
     workspace = context.workspace
     fresh = not workspace.exists()
     if fresh:
@@ -52,8 +89,13 @@ def ingest_table(
     with workspace.locked():
         workspace.create()
         try:
-            return Ledger(workspace).add_export(source, raw, digest, mapping, context.settings.data)
+            # What was pushed before these files came is before them in the ledger.
+            ledger = Ledger(workspace)
+            context.fold(ledger)
+            reports = ledger.add_exports(exports, context.settings.data)
         except InputError:
             if fresh:
                 workspace.abandon()
             raise
+        context.renew_pushed(ledger)
+        return reports

@@ -57,7 +57,7 @@ def score(context: Context, as_of: date | None, out: Path | None) -> ScoreReport
         raise InputError(f"--out {out} must end in .parquet or .csv")
     context.workspace.require()
     with context.workspace.locked():
-        ledger = context.ledger()
+        ledger = context.folded_ledger()
         day = as_of or context.observed_until(ledger)
         context.check_day(ledger, day)
         path = out or context.workspace.scores / f"{day.isoformat()}.parquet"
@@ -68,9 +68,8 @@ def score(context: Context, as_of: date | None, out: Path | None) -> ScoreReport
         put_online(context, ledger, store, day)
         customers = known_customers(context.workspace, ledger, day)
         context.say("scoring", 0, 1)
-        table = score_table(
-            scorer, store.historical(customers, day), context.settings.training.threads
-        )
+        rows = store.historical(customers, day, pushed=False)
+        table = score_table(scorer, rows, context.settings.training.threads)
         write_table(table, path)
         context.say("scoring", 1, 1)
     state = store.state

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from features.audit import check_no_leak
 from features.ingest.ledger import Ledger
-from features.snapshots import known_customers
+from features.snapshots import known_customers, rules_of, tables_of
 from pipelines.context import Context, Stopwatch
 from training.calendar import Calendar, default_step, enough_history, plan
 from training.evaluation import Evaluation
@@ -58,16 +58,17 @@ def train_scorer(context: Context, as_of: date | None) -> TrainReport:
     watch = Stopwatch()
     context.workspace.require()
     with context.workspace.locked():
-        ledger = context.ledger()
+        ledger = context.folded_ledger()
         day = as_of or context.observed_until(ledger)
         context.check_day(ledger, day)
         calendar = _calendar(context, ledger, day)
         context.snapshots(ledger, [*calendar.matured, day])
         context.say("training set", 0, 1)
         training_set, today = _retrieve(context, ledger, calendar)
-        engine = context.settings.features.engine
-        check_no_leak(ledger.orders_path, training_set, calendar.evaluation, engine)
-        check_no_leak(ledger.orders_path, today, calendar.as_of, engine)
+        tables = tables_of(ledger)
+        engine, rules = context.settings.features.engine, rules_of(context.settings)
+        check_no_leak(tables, training_set, calendar.evaluation, engine, rules)
+        check_no_leak(tables, today, calendar.as_of, engine, rules)
         context.say("training set", 1, 1)
         training = train(
             calendar,
@@ -122,6 +123,6 @@ def _retrieve(context: Context, ledger: Ledger, calendar: Calendar) -> tuple[pa.
     }
     matured = pa.concat_arrays([asked[day] for day in calendar.matured])
     moments = [day for day in calendar.matured for _ in range(len(asked[day]))]
-    return store.historical(matured, moments), store.historical(
-        asked[calendar.as_of], calendar.as_of
+    return store.historical(matured, moments, pushed=False), store.historical(
+        asked[calendar.as_of], calendar.as_of, pushed=False
     )

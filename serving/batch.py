@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.store import matrix_of
+from features.matrix import matrix_of
 from serving.scorer import Scorer
 
 CHUNK = 20_000
@@ -52,7 +52,8 @@ def score_table(scorer: Scorer, features: pa.Table, threads: int = 1) -> pa.Tabl
     """
     customers = features["customer_id"].combine_chunks()
     schema = pa.schema([("customer_id", customers.type), *SCHEMA_TAIL])
-    parts = list(_parts(scorer, customers, matrix_of(features), schema, threads))
+    matrix = matrix_of(features, scorer.bundle.vocabulary)
+    parts = list(_parts(scorer, customers, matrix, schema, threads))
     return pa.Table.from_batches(parts, schema)
 
 

@@ -7,7 +7,7 @@ import hmac
 import logging
 import math
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,13 +21,17 @@ from starlette.routing import Route
 
 from features import __version__, catalogue
 from features.days import day_number, parse_day
-from features.errors import InputError
+from features.errors import ConflictError, InputError, LifecycleError
+from features.matrix import matrix_of_rows
 from serving.live import Answering, Live
 from serving.messages import (
+    GIVEN,
     Answer,
     CustomerId,
     CustomersRequest,
     ErrorResponse,
+    EventsRequest,
+    EventsResponse,
     FeatureRow,
     FeaturesRequest,
     Problem,
@@ -39,7 +43,8 @@ from serving.messages import (
 MOST_BYTES = 2 * 1024 * 1024
 REQUEST_ID = "x-request-id"
 _MOST_ID_LENGTH = 64
-_GIVEN = frozenset(catalogue.NAMES) - {"as_of_day"}
+_GIVEN = frozenset(GIVEN)
+_CATEGORIES = frozenset(catalogue.CATEGORIES)
 _INT64 = 2**63
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 
@@ -97,6 +102,10 @@ def application(live: Live, api_key_sha256: tuple[str, ...]) -> Starlette:
         body = await _read(request, FeaturesRequest)
         return _json(await run_in_threadpool(_score_features, live, body, request_id))
 
+    async def events(request: Request, request_id: str) -> Response:
+        body = await _read(request, EventsRequest)
+        return _json(await run_in_threadpool(_take_events, live, body, request_id))
+
     async def describe(request: Request) -> Response:
         return _json(openapi(__version__))
 
@@ -112,6 +121,7 @@ def application(live: Live, api_key_sha256: tuple[str, ...]) -> Starlette:
         routes=[
             Route("/customers/score", guarded(customers), methods=["POST"]),
             Route("/features/score", guarded(features), methods=["POST"]),
+            Route("/events", guarded(events), methods=["POST"]),
             Route("/openapi.json", describe),
         ],
         exception_handlers={HTTPException: other},
@@ -145,15 +155,31 @@ def _score_customers(live: Live, body: CustomersRequest, request_id: str) -> Sco
     return ScoreResponse(request_id, _versions(answering), results, unknown)
 
 
+def _take_events(live: Live, body: EventsRequest, request_id: str) -> EventsResponse:
+    try:
+        report = live.push(body.table, body.rows, body.idempotency_key)
+    except ConflictError as error:
+        raise Refusal(409, "idempotency_conflict", str(error)) from None
+    except InputError as error:
+        raise Refusal(400, "bad_events", str(error)) from None
+    except LifecycleError as error:
+        raise Refusal(503, "not_ready", str(error)) from None
+    return msgspec.convert(
+        {"request_id": request_id, **report.to_dict()}, EventsResponse, strict=False
+    )
+
+
 def _score_features(live: Live, body: FeaturesRequest, request_id: str) -> ScoreResponse:
     answering = _answering(live)
-    matrix = np.array([_row(place, row) for place, row in enumerate(body.rows)])
+    rows = [_row(place, row) for place, row in enumerate(body.rows)]
+    columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in catalogue.NAMES}
+    matrix = matrix_of_rows(columns, columns, answering.scorer.bundle.vocabulary)
     answers = _answers(answering, matrix, [row.customer_id for row in body.rows])
     return ScoreResponse(request_id, _versions(answering), answers, [])
 
 
-def _row(place: int, row: FeatureRow) -> list[float]:
-    """Order one row's features as the catalogue does, or say what is wrong with it."""
+def _row(place: int, row: FeatureRow) -> dict[str, float | str | None]:
+    """Take one row's features with its day, or say what is wrong with them."""
     unknown = sorted(set(row.features) - _GIVEN)
     if unknown:
         raise Refusal(400, "unknown_feature", f"rows[{place}]: there is no feature {unknown[0]!r}")
@@ -168,33 +194,49 @@ def _row(place: int, row: FeatureRow) -> list[float]:
         day = day_number(parse_day(row.as_of))
     except InputError as error:
         raise Refusal(400, "bad_day", f"rows[{place}].as_of: {error}") from None
-    values: dict[str, float | None] = {**row.features, "as_of_day": float(day)}
-    ordered = [values[name] for name in catalogue.NAMES]
-    for name, value in zip(catalogue.NAMES, ordered, strict=True):
-        if value is not None and not math.isfinite(value):
-            raise Refusal(400, "not_finite", f"rows[{place}].features.{name} is not a number")
-    if values["purchases"] is None or values["purchases"] < 0:
+    for name, value in row.features.items():
+        _check_type(f"rows[{place}].features.{name}", name, value)
+    _check_sense(place, row.features)
+    return {**row.features, "as_of_day": float(day)}
+
+
+def _check_type(where: str, name: str, value: float | str | None) -> None:
+    """Categories are text and all others numbers; either may be null."""
+    if value is None:
+        return
+    if isinstance(value, str):
+        if name not in _CATEGORIES:
+            raise Refusal(400, "bad_feature", f"{where} must be a number or null, not a text")
+    elif name in _CATEGORIES:
+        raise Refusal(400, "bad_feature", f"{where} must be a text or null, not the number {value}")
+    elif not math.isfinite(value):
+        raise Refusal(400, "not_finite", f"{where} is not a number")
+
+
+def _check_sense(place: int, features: Mapping[str, Any]) -> None:
+    """Refuse what cannot be true of anyone, as the models would answer it nonetheless."""
+    if features["purchases"] is None or features["purchases"] < 0:
         raise Refusal(
             400, "bad_feature", f"rows[{place}].features.purchases must be 0 or more, not null"
         )
-    if values["purchases"] > 0:
-        for name in _OF_BUYERS:
-            value = values[name]
-            if value is None or value < (1 if name == "purchase_days" else 0):
-                raise Refusal(
-                    400,
-                    "bad_feature",
-                    f"rows[{place}].features.{name} = {value} cannot be true of a customer who "
-                    "has bought",
-                )
-        if values["recency_days"] > values["tenure_days"]:  # type: ignore[operator]
+    if not features["purchases"]:
+        return
+    for name in _OF_BUYERS:
+        value = features[name]
+        if value is None or value < (1 if name == "purchase_days" else 0):
             raise Refusal(
                 400,
                 "bad_feature",
-                f"rows[{place}]: recency_days is greater than tenure_days: the last purchase "
-                "cannot lie before the first",
+                f"rows[{place}].features.{name} = {value} cannot be true of a customer who "
+                "has bought",
             )
-    return [math.nan if value is None else value for value in ordered]
+    if features["recency_days"] > features["tenure_days"]:
+        raise Refusal(
+            400,
+            "bad_feature",
+            f"rows[{place}]: recency_days is greater than tenure_days: the last purchase "
+            "cannot lie before the first",
+        )
 
 
 _OF_BUYERS = ("purchase_days", "recency_days", "tenure_days")

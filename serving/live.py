@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import LifecycleError, WorkspaceError
+from features.push import Pusher, PushReport
 from features.settings import Settings
 from features.snapshots import snapshot_folder
-from features.store import FeatureStore, OnlineReader, read_state
+from features.store import FeatureStore, OnlineReader, OnlineState, read_state
 from features.workspace import Workspace
 from serving.scorer import Scorer
 from training.registry import open_registry
@@ -47,6 +49,7 @@ class Live:
         self._reading = threading.Lock()
         self._stop = threading.Event()
         self._answering: Answering | None = None
+        self._pusher = Pusher(workspace, settings)
         self.problem = "starting"
 
     @property
@@ -79,9 +82,29 @@ class Live:
     def read(
         self, answering: Answering, ids: Sequence[int | str]
     ) -> tuple[NDArray[np.float64], list[bool]]:
-        """Read features; SQLite's connection serves one thread at a time."""
+        """Read features, coded for the scorer that answers.
+
+        SQLite's connection serves one thread at a time.
+        """
         with self._reading:
-            return answering.reader.read(ids)
+            return answering.reader.read(ids, answering.scorer.bundle.vocabulary)
+
+    def push(
+        self,
+        table: str,
+        rows: Sequence[Mapping[str, str | int | float | bool | None]],
+        idempotency_key: str | None,
+    ) -> PushReport:
+        """Take events; when this returns, they are answered for."""
+        report = self._pusher.push(table, rows, datetime.now(UTC).date(), idempotency_key)
+        answering = self._answering
+        if answering is None or answering.reader.state != self._online():
+            # The events are in what has just come online, and not in what this worker reads.
+            self.refresh()
+        return report
+
+    def _online(self) -> OnlineState | None:
+        return read_state(self._workspace, self._settings.stores.online)
 
     def _complain(self, problem: str) -> None:
         if problem != self.problem:
@@ -94,7 +117,7 @@ class Live:
 
     def _load(self, now: Answering | None) -> Answering:
         version = self._registry.require_champion()
-        state = read_state(self._workspace)
+        state = self._online()
         if state is None:
             raise WorkspaceError("no features are online yet; run `lifecycle score` first")
         scorer = now.scorer if now is not None else None
@@ -106,7 +129,7 @@ class Live:
             return now if scorer is now.scorer else Answering(scorer, now.reader, now.integer_keys)
         # The type of key is that of what is online: an ingest may have changed the ledger's since.
         folder = snapshot_folder(self._workspace, state.key_type)
-        store = FeatureStore(self._workspace, folder, state.key_type)
+        store = FeatureStore(self._workspace, folder, state.key_type, self._settings)
         return Answering(scorer, store.online_reader(), state.key_type == "integer")
 
 

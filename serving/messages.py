@@ -7,7 +7,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from features import catalogue
+from features.ingest.contract import Table
+
 MOST_ROWS = 1000
+
+GIVEN = tuple(name for name in catalogue.NAMES if name != "as_of_day")
+"""The features of a row in a request; the day of the snapshot is its own field."""
 
 CustomerId = int | str
 
@@ -26,6 +32,18 @@ class CustomersRequest(Struct, forbid_unknown_fields=True):
     ]
 
 
+def _feature_properties() -> dict[str, Any]:
+    """Each feature by name with its type: the categories are texts, all others numbers."""
+    return {
+        feature.name: {
+            "type": ["string" if feature.kind == "category" else "number", "null"],
+            "description": f"{feature.meaning} ({feature.unit})",
+        }
+        for feature in catalogue.FEATURES
+        if feature.name in GIVEN
+    }
+
+
 class FeatureRow(Struct, forbid_unknown_fields=True):
     """One customer's features at the end of a day."""
 
@@ -33,8 +51,15 @@ class FeatureRow(Struct, forbid_unknown_fields=True):
         str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description="the features' day, YYYY-MM-DD")
     ]
     features: Annotated[
-        dict[str, float | None],
-        Meta(description="every feature of the catalogue by name; null where it is unknown"),
+        dict[str, float | str | None],
+        Meta(
+            description="every feature of the catalogue by name: text for the categories, a number "
+            "for the others; null where it is unknown",
+            extra_json_schema={
+                "properties": _feature_properties(),
+                "required": list(GIVEN),
+            },
+        ),
     ]
     customer_id: CustomerId | None = None
 
@@ -43,6 +68,64 @@ class FeaturesRequest(Struct, forbid_unknown_fields=True):
     """Feature rows to score as they are."""
 
     rows: Annotated[list[FeatureRow], Meta(min_length=1, max_length=MOST_ROWS)]
+
+
+class EventsRequest(Struct, forbid_unknown_fields=True):
+    """Events as they happened, all of one table of the data contract."""
+
+    table: Annotated[
+        Table, Meta(description="orders, customers, interactions, treatments or contracts")
+    ]
+    rows: Annotated[
+        list[dict[str, str | int | float | bool | None]],
+        Meta(
+            min_length=1,
+            max_length=MOST_ROWS,
+            description="the contract's columns by name; times in ISO 8601",
+            examples=[[{"customer_id": 1, "ordered_at": "2024-06-30T12:00:00Z", "amount": 20}]],
+        ),
+    ]
+    idempotency_key: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=200,
+                description="names this push, so that a retry changes nothing; default: its "
+                "content",
+            ),
+        ]
+        | None
+    ) = None
+
+
+class RejectedEvent(Struct):
+    """An event that cannot be a fact."""
+
+    row: Annotated[int, Meta(description="its place in the request, from 1")]
+    reason: str
+    remedy: str
+
+
+class TouchedCustomer(Struct):
+    """A customer whose features an event changed."""
+
+    customer_id: CustomerId
+    as_of: Annotated[
+        str | None, Meta(description="the day that the row online is of now; null: none is online")
+    ]
+
+
+class EventsResponse(Struct):
+    """What became of the events; whatever was accepted is kept and already answered for."""
+
+    request_id: str
+    table: str
+    idempotency_key: str
+    repeated: Annotated[bool, Meta(description="it was there already, so that nothing changed")]
+    accepted: int
+    rejected: list[RejectedEvent]
+    customers: list[TouchedCustomer]
 
 
 class Answer(Struct):
@@ -102,22 +185,29 @@ class ErrorResponse(Struct):
     error: Problem
 
 
-PATHS: dict[str, tuple[str, type[Struct]]] = {
-    "/v1/customers/score": ("Score customers by their ids", CustomersRequest),
-    "/v1/features/score": ("Score features given in the request", FeaturesRequest),
-}
+PATHS: dict[str, tuple[str, type[Struct], type[Struct]]] = {
+    "/v1/customers/score": ("Score customers by their ids", CustomersRequest, ScoreResponse),
+    "/v1/features/score": (
+        "Score features given in the request", FeaturesRequest, ScoreResponse,
+    ),
+    "/v1/events": ("Take events as they happen", EventsRequest, EventsResponse),
+}  # fmt: skip
 
 
 def openapi(version: str) -> dict[str, Any]:
-    """Describe both routes as an OpenAPI 3.1 document."""
-    requests = [request for _, request in PATHS.values()]
-    (*bodies, answer, error), components = msgspec.json.schema_components(
-        [*requests, ScoreResponse, ErrorResponse], ref_template="#/components/schemas/{name}"
+    """Describe every route as an OpenAPI 3.1 document."""
+    shapes = [shape for _, *both in PATHS.values() for shape in both]
+    (*described, error), components = msgspec.json.schema_components(
+        [*shapes, ErrorResponse], ref_template="#/components/schemas/{name}"
     )
+    # Every feature has its own type, and there are no others.
+    components["FeatureRow"]["properties"]["features"]["additionalProperties"] = False
+    bodies, answers = described[::2], described[1::2]
     failures = {
         "400": "The body is not what it should be",
         "401": "No valid API key",
         "404": "None of the customers is known",
+        "409": "The idempotency key was used for other events",
         "413": "The body is too large",
         "503": "No model or no features yet",
     }
@@ -144,7 +234,7 @@ def openapi(version: str) -> dict[str, Any]:
                 },
             }
         }
-        for (path, (summary, _)), body in zip(PATHS.items(), bodies, strict=True)
+        for (path, (summary, *_)), body, answer in zip(PATHS.items(), bodies, answers, strict=True)
     }
     return {
         "openapi": "3.1.0",

@@ -120,7 +120,12 @@ class Scorer:
             predictions,
             stage,
             choices,
-            explain(matrix, self.bundle.contributions(matrix, threads), predictions.prospect),
+            explain(
+                matrix,
+                self.bundle.contributions(matrix, threads),
+                predictions.prospect,
+                self.bundle.vocabulary,
+            ),
             matrix[:, _POSITION["purchase_days"]] == 1,
             as_of_day < day_number(self.bundle.as_of),
         )

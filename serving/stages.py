@@ -35,6 +35,7 @@ STAGE_FEATURES = (
     "gap_mean_days",
     "gap_last_days",
     "lateness",
+    "intent_90d",
 )
 
 
@@ -59,7 +60,8 @@ def assign(
         - gap_last_days: days between the last two purchase days, NaN with fewer than two
         - lateness: recency_days over the usual gap; where NaN, the gap is the customer's own mean,
           else the company's
-        - engaged_actively (optional): above 0 for a compare, cart, trial or inquiry
+        - intent_90d: compares, carts, trials and inquiries in the last 90 days, NaN without any
+          interactions on record
     churn_probability, annual_value : float64 arrays
         The predictions for the same customers.
     thresholds : StageThresholds
@@ -79,9 +81,10 @@ def assign(
     --------
     >>> company = StageThresholds(silent_days=91, activation_days=30, churn_high=0.7,
     ...     churn_low=0.3, value_high=200, lateness_high=2, company_gap_days=40)
-    >>> def stage(purchases, recency, tenure, gaps, churn=0.5, value=100, **more):
+    >>> def stage(purchases, recency, tenure, gaps, churn=0.5, value=100, intent=0):
     ...     row = dict(purchases=purchases, recency_days=recency, tenure_days=tenure,
-    ...         gap_mean_days=gaps[0], gap_last_days=gaps[1], lateness=recency / gaps[0], **more)
+    ...         gap_mean_days=gaps[0], gap_last_days=gaps[1], lateness=recency / gaps[0],
+    ...         intent_90d=intent)
     ...     columns = {name: np.array([cell], dtype=float) for name, cell in row.items()}
     ...     return STAGES[assign(columns, np.array([churn]), np.array([value]), company)[0]]
     >>> unknown = np.nan
@@ -89,7 +92,7 @@ def assign(
 
     Without an order, engagement makes the difference:
 
-    >>> stage(0, unknown, unknown, never), stage(0, unknown, unknown, never, engaged_actively=1)
+    >>> stage(0, unknown, unknown, never), stage(0, unknown, unknown, never, intent=1)
     ('prospect_aware', 'prospect_considering')
 
     Silence is a fact, whatever the prediction; the last day of the window is not yet silence:
@@ -146,7 +149,7 @@ def _conditions(
     bought = column["purchases"] >= 1
     recency, churn = column["recency_days"], column["churn_probability"]
     return {
-        "prospect_aware": ~bought & ~(column["engaged_actively"] > 0),
+        "prospect_aware": ~bought & ~(column["intent_90d"] > 0),
         "prospect_considering": ~bought,
         "churned": recency > thresholds.silent_days,
         # The last gap is the silence: with the next order it is no longer the last.
@@ -183,9 +186,6 @@ def _columns(
     given |= {"churn_probability": churn_probability, "annual_value": value}
     columns = {name: np.asarray(cells, dtype=np.float64) for name, cells in given.items()}
     rows = columns["purchases"].shape
-    # Without interactions nobody is known to be engaged.
-    engaged = features.get("engaged_actively", np.zeros(rows))
-    columns["engaged_actively"] = np.asarray(engaged, dtype=np.float64)
     for name, cells in columns.items():
         if cells.ndim != 1 or cells.shape != rows:
             raise ValueError(
@@ -195,7 +195,7 @@ def _columns(
 
 
 def _texts(thresholds: StageThresholds) -> dict[str, str]:
-    active = "active engagement (compare, cart, trial or inquiry)"
+    active = "active engagement (compare, cart, trial or inquiry) in the last 90 days"
     silent, activation = _days(thresholds.silent_days), _days(thresholds.activation_days)
     times = f"{_number(thresholds.lateness_high)} times"
     # NaN where nobody ever bought twice: then there is no such gap to speak of.
@@ -206,7 +206,7 @@ def _texts(thresholds: StageThresholds) -> dict[str, str]:
         else ""
     )
     return {
-        "prospect_aware": f"No order yet and no {active} on record.",
+        "prospect_aware": f"No order yet, and no {active}.",
         "prospect_considering": f"No order yet, but {active}.",
         "churned": f"No purchase for more than {silent}.",
         "won_back": f"The last order, at most {activation} ago, is the first after a silence of "

@@ -29,6 +29,7 @@ USUAL = {
     "gap_mean_days": 20.0,
     "gap_last_days": 20.0,
     "lateness": 0.5,
+    "intent_90d": 0.0,
     "churn_probability": 0.5,
     "annual_value": 100.0,
 }
@@ -55,11 +56,11 @@ def stage_of(thresholds: StageThresholds = COMPANY, **changed: Any) -> str:
     [
         (PROSPECT, "prospect_aware"),
         (PROSPECT | {"purchases": NAN}, "prospect_aware"),
-        (PROSPECT | {"engaged_actively": 0.0}, "prospect_aware"),
-        (PROSPECT | {"engaged_actively": NAN}, "prospect_aware"),
-        (PROSPECT | {"engaged_actively": 1.0}, "prospect_considering"),
+        (PROSPECT | {"intent_90d": 0.0}, "prospect_aware"),
+        (PROSPECT | {"intent_90d": NAN}, "prospect_aware"),
+        (PROSPECT | {"intent_90d": 1.0}, "prospect_considering"),
         (PROSPECT | {"churn_probability": 0.99, **LOYAL}, "prospect_aware"),
-        ({"engaged_actively": 1.0}, "developing"),
+        ({"intent_90d": 1.0}, "developing"),
         # silence is a fact: beyond, not at, the threshold, and whatever is predicted
         ({"recency_days": 91.5}, "churned"),
         ({"recency_days": 92.0, **LOYAL}, "churned"),
@@ -132,9 +133,7 @@ def test_without_a_usual_gap_in_the_company_one_order_is_not_late() -> None:
 
 
 numbers = st.floats(-10, 500) | st.sampled_from([NAN, np.inf, 0, 1, 30, 40, 91, 0.3, 0.7, 2, 200])
-customers = st.fixed_dictionaries(
-    dict.fromkeys(USUAL, numbers), optional={"engaged_actively": numbers}
-)
+customers = st.fixed_dictionaries(dict.fromkeys(USUAL, numbers))
 
 
 @given(st.lists(customers, min_size=1, max_size=20))
@@ -176,8 +175,8 @@ def test_an_array_of_another_length_is_named() -> None:
 @pytest.mark.parametrize(
     ("stage", "said"),
     [
-        ("prospect_aware", ["No order", "no active engagement"]),
-        ("prospect_considering", ["No order", "active engagement"]),
+        ("prospect_aware", ["No order", "no active engagement", "last 90 days"]),
+        ("prospect_considering", ["No order", "but active engagement"]),
         ("churned", ["more than 91 days"]),
         ("won_back", ["at most 30 days", "more than 91 days"]),
         ("new", ["at most 30 days"]),

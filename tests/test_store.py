@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,16 @@ import pyarrow.parquet as pq
 import pytest
 import shop
 import yaml
+from telling import offline, online, rows_of
 
 from features import catalogue
 from features.days import closing
 from features.errors import WorkspaceError
+from features.matrix import Vocabulary, matrix_of
 from features.settings import Settings
 from features.snapshots import known_customers, snapshot_path
-from features.store import FeatureStore, matrix_digest, matrix_of, read_state
+from features.store import FeatureStore, OnlineReader, read_state
+from features.views import CARD, EVENTS, STANDING
 from features.workspace import Workspace
 from pipelines.context import Context
 from pipelines.features import compute_features, put_online
@@ -127,11 +130,10 @@ def test_a_row_asked_for_twice_comes_back_twice(context: Context, store: Feature
 def test_what_comes_back_has_the_snapshots_types_and_bits(context: Context, store: FeatureStore):
     stored = pq.read_table(snapshot_path(context.workspace, context.ledger(), MARCH))
     back = store.historical(stored["customer_id"].combine_chunks(), MARCH)
-    assert matrix_of(back).tobytes() == matrix_of(stored).tobytes()
-    assert matrix_digest(back) == matrix_digest(stored.select(back.column_names))
+    assert rows_of(back) == rows_of(stored)
+    types = {"count": pa.int64(), "measure": pa.float64(), "category": pa.string()}
     for feature in catalogue.FEATURES:
-        expected = pa.int64() if feature.kind == "count" else pa.float64()
-        assert back.schema.field(feature.name).type == expected, feature.name
+        assert back.schema.field(feature.name).type == types[feature.kind], feature.name
 
 
 LATER = [
@@ -173,34 +175,53 @@ def test_a_store_that_loses_rows_is_an_error(
 
 def test_online_equals_offline_bit_for_bit(context: Context, store: FeatureStore):
     customers = customers_on(context, APRIL)
-    offline = matrix_of(store.historical(keys(context, customers), APRIL))
-    online, found = store.online_reader().read(customers)
+    table = store.historical(keys(context, customers), APRIL)
+    assert online(store, customers) == rows_of(table)
+    vocabulary = Vocabulary.fit(table)
+    assert vocabulary.labels, "categories are there"
+    matrix, found = store.online_reader().read(customers, vocabulary)
     assert all(found)
-    assert online.dtype == offline.dtype == np.float64
-    assert online.tobytes() == offline.tobytes()
-    assert np.isnan(online).any(), "what does not exist is NaN, here as there"
+    assert matrix.dtype == np.float64
+    assert matrix.tobytes() == matrix_of(table, vocabulary).tobytes()
+    assert np.isnan(matrix).any(), "what does not exist is NaN, here as there"
 
 
 def test_one_customer_read_alone_is_read_as_among_others(context: Context, store: FeatureStore):
     customers = customers_on(context, APRIL)
     reader = store.online_reader()
-    together, _ = reader.read(customers[:5])
+    together, _ = reader.read(customers[:5], Vocabulary())
     for place, customer in enumerate(customers[:5]):
-        alone, found = reader.read([customer])
+        alone, found = reader.read([customer], Vocabulary())
         assert found == [True]
         assert alone.tobytes() == together[place].tobytes()
 
 
 def test_an_unknown_customer_is_reported_and_has_no_values(context: Context, store: FeatureStore):
     known = customers_on(context, APRIL)[0]
-    matrix, found = store.online_reader().read([nobody(context), known, nobody(context)])
+    asked = [nobody(context), known, nobody(context)]
+    matrix, found = store.online_reader().read(asked, Vocabulary())
     assert found == [False, True, False]
     assert np.isnan(matrix[[0, 2]]).all()
     assert np.isfinite(matrix[1, catalogue.NAMES.index("purchases")])
 
 
+def test_the_card_says_the_rows_own_day_and_whether_a_purchase_is_overdue(
+    context: Context, store: FeatureStore
+):
+    customers = [*customers_on(context, APRIL)[:20], nobody(context)]
+    feast = store._feast
+    answer = feast.get_online_features(
+        features=feast.get_feature_service(CARD),
+        entity_rows=[{"customer_id": customer} for customer in customers],
+    ).to_dict()
+    assert answer["as_of"] == [APRIL.isoformat()] * 20 + [None]
+    for late, overdue in zip(answer["lateness"], answer["overdue"], strict=True):
+        assert overdue == (None if late is None else int(late > 1))
+    assert set(answer["overdue"]) == {0, 1, None}
+
+
 def test_nobody_asked_for_is_nobody_found(context: Context, store: FeatureStore):
-    matrix, found = store.online_reader().read([])
+    matrix, found = store.online_reader().read([], Vocabulary())
     assert (matrix.shape, found) == ((0, len(catalogue.NAMES)), [])
     assert store.historical(keys(context, []), APRIL).num_rows == 0
 
@@ -225,63 +246,93 @@ def changing(tmp_path: Path) -> Context:
 
 
 def online_files(context: Context) -> set[str]:
-    return {path.name for path in context.workspace.feast.glob("online*.db*")}
+    return {path.name for path in context.workspace.feast.glob("online*.db")}
 
 
-@contextmanager
-def an_online_store_that_dies_after_one_view() -> Iterator[list[str]]:
-    """Give the views that were written to it, the one that it died of last."""
-    from feast.infra.online_stores.sqlite import SqliteOnlineStore
+def dying(message: str) -> tuple[Any, list[int]]:
+    """A writer of rows that writes some and then fails."""
+    from features.stores.packed_sqlite import _SQLiteWriter
 
-    write = SqliteOnlineStore.online_write_batch
-    views: list[str] = []
+    write, written = _SQLiteWriter.write, []
 
-    def die(store: Any, config: Any, table: Any, data: Any, progress: Any) -> None:
-        views.append(table.name)
-        if len(set(views)) > 1:
-            raise OSError(28, "No space left on device")
-        write(store, config, table, data, progress)
+    def die(writer: Any, keys: Any, rows: Any) -> None:
+        write(writer, keys[:10], {name: blobs[:10] for name, blobs in rows.items()})
+        written.append(len(keys))
+        raise OSError(28, message)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SqliteOnlineStore, "online_write_batch", die)
-        yield views
+    return die, written
+
+
+def everything(reader: OnlineReader, customers: list[int | str]) -> bytes:
+    matrix, found = reader.read(customers, Vocabulary())
+    assert all(found)
+    return matrix.tobytes()
 
 
 def test_a_materialisation_that_dies_leaves_the_former_day_online_until_one_succeeds(
-    changing: Context,
+    changing: Context, monkeypatch: pytest.MonkeyPatch
 ):
+    from features.stores.packed_sqlite import _SQLiteWriter
+
     ledger = changing.ledger()
     store = changing.store(ledger)
     february, march = customers_on(changing, FEBRUARY), customers_on(changing, MARCH)
-    stored = {
-        day: matrix_of(pq.read_table(snapshot_path(changing.workspace, ledger, day))).tobytes()
-        for day in (FEBRUARY, MARCH)
-    }
     reader, before, files = store.online_reader(), store.state, online_files(changing)
-
-    with (
-        an_online_store_that_dies_after_one_view() as views,
-        pytest.raises(OSError, match="No space left"),
-    ):
-        store.materialise(MARCH, "march")
-
-    assert len(set(views)) == 2, "one view was written, the second was not"
+    was = everything(reader, february)
+    die, written = dying("No space left on device")
+    with monkeypatch.context() as patch:
+        patch.setattr(_SQLiteWriter, "write", die)
+        with pytest.raises(OSError, match="No space left"):
+            store.materialise(MARCH, "march")
+    assert written, "the test would prove nothing if nothing had been written"
     assert store.state == read_state(changing.workspace) == before
     for survivor in (reader, store.online_reader(), changing.store(ledger).online_reader()):
-        online, found = survivor.read(february)
-        assert all(found)
-        assert online.tobytes() == stored[FEBRUARY]
+        assert everything(survivor, february) == was
     half = online_files(changing) - files
-    assert half, "the test would prove nothing if nothing had been written"
+    assert half
 
     state = changing.store(ledger).materialise(MARCH, "march")
 
     assert read_state(changing.workspace) == state
-    online, found = changing.store(ledger).online_reader().read(march)
-    assert all(found)
-    assert online.tobytes() == stored[MARCH]
+    now = changing.store(ledger)
+    assert online(now, march) == offline(now, dict.fromkeys(march, MARCH))
     assert online_files(changing) == {state.file, before.file if before else ""}
     assert not half & online_files(changing)
+
+
+_KILLED = """
+import os, signal, sys
+from datetime import date
+from pathlib import Path
+from features.stores.packed_sqlite import _SQLiteWriter
+from features.settings import Settings
+from features.workspace import Workspace
+from pipelines.context import Context
+
+write = _SQLiteWriter.write
+
+def killed(writer, keys, rows):
+    write(writer, keys, rows)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+_SQLiteWriter.write = killed
+context = Context(Workspace(Path(sys.argv[1])), Settings())
+context.store(context.ledger()).materialise(date(2023, 3, 31), "march")
+"""
+
+
+def test_a_materialisation_that_is_killed_leaves_the_former_day_whole(changing: Context):
+    store = changing.store(changing.ledger())
+    february, before = customers_on(changing, FEBRUARY), store.state
+    was = everything(store.online_reader(), february)
+    run = subprocess.run([sys.executable, "-c", _KILLED, str(changing.workspace.root)], check=False)
+    assert run.returncode == -signal.SIGKILL
+    assert read_state(changing.workspace) == before
+    assert len(online_files(changing)) == 2, "it had begun"
+    survivor = changing.store(changing.ledger())
+    assert everything(survivor.online_reader(), february) == was
+    state = survivor.materialise(MARCH, "march")
+    assert online_files(changing) == {state.file, before.file if before else ""}
 
 
 def test_only_the_present_and_the_former_online_file_are_kept(changing: Context):
@@ -297,6 +348,22 @@ def test_only_the_present_and_the_former_online_file_are_kept(changing: Context)
     assert old_reader.state == february
 
 
+def test_a_correction_of_the_same_day_wins(changing: Context):
+    store = changing.store(changing.ledger())
+    customer = customers_on(changing, FEBRUARY)[0]
+    before = online(store, [customer])
+    path = snapshot_path(changing.workspace, changing.ledger(), FEBRUARY)
+    table = pq.read_table(path)
+    place = table.column_names.index("purchases")
+    more = pa.array([value.as_py() + 1 for value in table["purchases"]], pa.int64())
+    pq.write_table(table.set_column(place, "purchases", more), path)
+    store.materialise(FEBRUARY, "corrected")
+    assert (
+        int(online(store, [customer])[customer]["purchases"])
+        == int(before[customer]["purchases"]) + 1
+    )
+
+
 def test_nothing_is_online_before_the_first_materialisation(tmp_path: Path):
     context = small_shop(tmp_path, "integer", online=False)
     store = context.store(context.ledger())
@@ -307,23 +374,52 @@ def test_nothing_is_online_before_the_first_materialisation(tmp_path: Path):
 
 # The workspace is a repository that the `feast` command reads.
 
+COMMANDS = [
+    pytest.param(
+        ["feature-views", "list"], [*catalogue.VIEWS, STANDING], id="views", marks=pytest.mark.full
+    ),
+    pytest.param(["feature-services", "list"], [*catalogue.SERVICES.values(), CARD], id="services"),
+    pytest.param(["apply"], [], id="apply", marks=pytest.mark.full),
+]
+
 
 @pytest.mark.parametrize("context", ["text"], indirect=True)
-def test_the_feast_command_lists_the_views(context: Context, tmp_path: Path):
+@pytest.mark.parametrize(("words", "expected"), COMMANDS)
+def test_the_feast_command_works_in_the_workspace(
+    context: Context, tmp_path: Path, words: list[str], expected: list[str]
+):
     command = Path(sys.executable).with_name("feast")
     run = subprocess.run(
-        [command, "-c", context.workspace.feast, "feature-views", "list"],
+        [command, "-c", context.workspace.feast, *words],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    listed = {line.split()[0] for line in run.stdout.splitlines()[1:] if line.strip()}
-    assert listed == set(catalogue.VIEWS)
+    if expected:
+        listed = {line.split()[0] for line in run.stdout.splitlines()[1:] if line.strip()}
+        assert listed == set(expected)
 
 
-def test_feast_finds_the_services_in_the_workspaces_files(
+@pytest.mark.full
+@pytest.mark.parametrize("context", ["integer"], indirect=True)
+def test_feasts_own_materialize_and_get_historical_features_work_in_the_workspace(
+    context: Context, tmp_path: Path
+):
+    command = Path(sys.executable).with_name("feast")
+    run = subprocess.run(
+        [command, "-c", context.workspace.feast, "materialize",
+         "2023-04-30T23:00:00", "2023-05-01T00:00:00"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    store = context.store(context.ledger())
+    customers = customers_on(context, APRIL)
+    assert online(store, customers) == offline(store, dict.fromkeys(customers, APRIL))
+
+
+def test_feast_finds_everything_in_the_workspaces_files(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ):
     """By the files alone: what is registered, and what `feast apply` would find."""
@@ -336,9 +432,16 @@ def test_feast_finds_the_services_in_the_workspaces_files(
     found = parse_repo(context.workspace.feast)
     sys.modules.pop("definitions", None)
     for services in (registered.list_feature_services(), found.feature_services):
-        assert {service.name for service in services} == set(catalogue.SERVICES.values())
+        assert {service.name for service in services} == {*catalogue.SERVICES.values(), CARD}
     for views in (registered.list_feature_views(), found.feature_views):
         assert {view.name for view in views} == set(catalogue.VIEWS)
-    (source,) = [s for s in found.data_sources if s.name == "order_snapshots"]
-    assert Path(source.path) == context.workspace.features.resolve() / Path(source.path).name
-    assert Path(source.path).is_dir()
+        for view in views:
+            assert view.owner == "lifecycle"
+            assert view.tags["table"] == catalogue.VIEWS[view.name].table
+            assert view.tags["catalogue_version"] == str(catalogue.VERSION)
+            assert all(field.tags["unit"] for field in view.features)
+            assert view.stream_source.name == EVENTS
+    (source,) = [s for s in found.data_sources if s.name == EVENTS]
+    place = Path(source.batch_source.path)
+    assert place == context.workspace.features.resolve() / place.name
+    assert place.is_dir()

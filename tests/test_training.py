@@ -15,6 +15,7 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shop
@@ -32,12 +33,14 @@ from sklearn.metrics import (
 
 import training.recipe
 from features import catalogue
+from features.computing import compute_snapshot
 from features.days import day_number
+from features.engines import engine
 from features.errors import InputError, NotEnoughData, WorkspaceError
 from features.ingest.ledger import Ledger
+from features.matrix import Vocabulary, matrix_of
 from features.settings import Settings
 from features.snapshots import snapshot_path
-from features.store import matrix_of
 from features.workspace import Workspace
 from pipelines.context import Context
 from training import metrics
@@ -46,14 +49,15 @@ from training.btyd import BetaGeometric
 from training.bundle import CHURN_FILE, MANIFEST, SPEND_FILE, Predictions, ScorerBundle
 from training.calendar import default_step, enough_history, plan
 from training.calibration import BOUNDS, ChurnCalibration, SpendCalibration, steadiness
-from training.dataset import TREE_FEATURES, LabelledDay, label_days
+from training.dataset import NOT_LEARNED, TREE_CATEGORIES, TREE_FEATURES, LabelledDay, label_days
 from training.intervals import IntervalTable
 from training.labels import labels
 from training.prior import Prior, column
+from training.prospects import GROUPS, Conversion, NeverBought
 from training.recipe import NO_TREES, ROLLING_DAYS, Recipe, Trees, learn
 from training.registry import MODEL
 from training.scorer_model import OUTPUTS
-from training.trees import Machine
+from training.trees import DEFAULTS, Machine, Rows, fit
 
 Float = NDArray[np.float64]
 
@@ -216,20 +220,53 @@ def test_prospects_are_counted_apart_from_buyers_and_their_outcomes_kept(tmp_pat
     prospects: dict[int, list[Event]] = {
         n: [("r", -5, -1.0, 0), ("s", 4, 20.0, 0)][: 2 if n == 40 else 1] for n in range(40, 44)
     }
-    from features.snapshots import compute_snapshot
-
     path = ledger_of({**buyers, **prospects}, tmp_path)
     extra = {"quantity": None, "discount_e4": None, "category": None, "channel": None}
     pl.read_parquet(path).with_columns(
         **{name: pl.lit(value, pl.Int64) for name, value in extra.items()}, is_product=True
     ).with_columns(pl.col("category", "channel").cast(pl.String)).write_parquet(path)
-    table = compute_snapshot(path, START, "polars")
-    (day,), never = label_days(table, path, [START], HORIZON, START + timedelta(days=HORIZON))
+    with engine("polars") as opened:
+        table = compute_snapshot(opened, {"orders": path}, START)
+    known_by = START + timedelta(days=HORIZON)
+    (day,), (never,) = label_days(table, Vocabulary(), path, [START], HORIZON, known_by)
     assert len(day.matrix) == 20
     assert day.purchased.tolist() == [n % 2 == 1 for n in range(1, 21)]
     assert day.net_spend.tolist() == [7.0 + n if n % 2 else 0.0 for n in range(1, 21)]
-    assert (never.seen, never.converted, never.spend) == (4, 1, 20.0)
-    assert never.conversion() == 1.5 / 5
+    assert (never.seen, never.converted, never.spend) == ((0, 4, 0, 0), (0, 1, 0, 0), 20.0)
+
+
+# Prospects.
+
+
+def never_bought(day: date, seen: tuple[int, ...], rates: tuple[float, ...]) -> NeverBought:
+    converted = tuple(round(n * r) for n, r in zip(seen, rates, strict=True))
+    return NeverBought(day, seen, converted, 50.0 * sum(converted))
+
+
+def test_conversion_finds_the_rates_of_groups_that_differ():
+    rates = (0.01, 0.04, 0.1, 0.3)
+    found = Conversion.fit([never_bought(START, (20_000,) * 4, rates)], HORIZON, 20.0)
+    assert found.probability == pytest.approx(rates, rel=0.05)
+    assert found.spend_if_purchase == pytest.approx(50.0, rel=0.01)
+
+
+def test_a_group_that_was_hardly_seen_answers_as_all_do():
+    seen, rates = (5000, 5000, 3, 0), (0.1, 0.1, 1 / 3, 0.0)
+    found = Conversion.fit([never_bought(START, seen, rates)], HORIZON, 20.0)
+    assert found.probability == pytest.approx((0.1,) * 4, rel=0.02)
+
+
+def test_windows_that_overlap_are_no_more_evidence_than_one():
+    seen, rates = (100, 20, 20, 20), (0.02, 0.05, 0.1, 0.3)
+    once = Conversion.fit([never_bought(START, seen, rates)], 60, 20.0)
+    again = Conversion.fit([never_bought(START, seen, rates)] * 5, 60, 20.0)
+    assert again.probability == once.probability
+
+
+def test_before_any_prospect_was_seen_the_answer_is_cautious():
+    found = Conversion.fit([], HORIZON, 20.0)
+    assert set(found.probability) == {0.05}
+    assert found.spend_if_purchase == 20.0
 
 
 # The calendar.
@@ -288,6 +325,8 @@ def labelled_day(day: date, customers: int = 400) -> LabelledDay:
     """Customers who leave by a rule that one feature knows and the prior does not."""
     rng = np.random.default_rng(day_number(day))
     matrix = rng.normal(size=(customers, len(catalogue.NAMES)))
+    codes = [catalogue.NAMES.index(name) for name in catalogue.CATEGORIES]
+    matrix[:, codes] = rng.integers(0, 5, (customers, len(codes)))
     chance = rng.uniform(0.3, 0.7, customers)
     truth = expit(logit(chance) + 1.5 * column(matrix, "lateness"))
     purchased = rng.random(customers) > truth
@@ -381,7 +420,7 @@ def bundle(trained: dict[str, Any]) -> ScorerBundle:
 
 
 def prospect(**known: float) -> Float:
-    """A customer with a return and no purchase, as :mod:`features.definitions.orders` gives one."""
+    """A customer with a return and no purchase."""
     values = dict.fromkeys(catalogue.NAMES, float("nan"))
     zero = [f.name for f in catalogue.FEATURES if f.name.startswith(("purchase", "spend_"))]
     values |= dict.fromkeys(zero, 0.0) | {"purchase_rate": float("nan")}
@@ -390,11 +429,17 @@ def prospect(**known: float) -> Float:
 
 
 @pytest.fixture(scope="module")
-def matrix(trained: dict[str, Any]) -> Float:
-    """Every customer of the shop on its last day, and two prospects."""
+def stored(trained: dict[str, Any]) -> pa.Table:
+    """Every customer of the shop on its last day."""
     workspace = Workspace(trained["workspace"])
-    stored = pq.read_table(snapshot_path(workspace, Ledger(workspace), LAST))
-    return np.concatenate([matrix_of(stored), prospect(), prospect(known_days=300.0)])
+    return pq.read_table(snapshot_path(workspace, Ledger(workspace), LAST))
+
+
+@pytest.fixture(scope="module")
+def matrix(stored: pa.Table, bundle: ScorerBundle) -> Float:
+    """The same as the model reads them, and two prospects."""
+    known = matrix_of(stored, bundle.vocabulary)
+    return np.concatenate([known, prospect(), prospect(known_days=300.0, intent_90d=2.0)])
 
 
 @pytest.fixture(scope="module")
@@ -428,8 +473,9 @@ def test_prospects_are_answered_from_the_conversions_of_others_and_flagged(
     bundle: ScorerBundle, answers: Predictions, matrix: Float
 ):
     assert answers.prospect.tolist() == [False] * (len(matrix) - 2) + [True] * 2
-    said = 1 - bundle.conversion.probability
-    assert answers.churn_probability[-2:].tolist() == [said, said]
+    chances = dict(zip(GROUPS, bundle.conversion.probability, strict=True))
+    said = [1 - chances["recent"], 1 - chances["intent"]]
+    assert answers.churn_probability[-2:].tolist() == said
     assert answers.spend_if_purchase[-2:].tolist() == [bundle.conversion.spend_if_purchase] * 2
     assert not bundle.contributions(matrix)[-2:].any(), "there is no history to give as a reason"
     assert bundle.contributions(matrix)[:-2].any(axis=1).all()
@@ -497,11 +543,14 @@ def saved(bundle: ScorerBundle, tmp_path: Path) -> Path:
 def fresh_booster(seed: int) -> lgb.Booster:
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(500, len(TREE_FEATURES)))
+    rows[:, TREE_CATEGORIES] = rng.integers(0, 9, (500, len(TREE_CATEGORIES)))
     rows[rng.random(rows.shape) < 0.2] = np.nan
     label = np.nan_to_num(rows[:, 3]) + np.nan_to_num(rows[:, 7]) ** 2 + rng.normal(size=500) / 9
+    label += 2.0 * np.isin(rows[:, TREE_CATEGORIES[0]], (1, 4, 5))
     parameters = {"num_leaves": 9, "verbosity": -1, "num_threads": 1, "learning_rate": 0.07,
-                  "boost_from_average": False}  # fmt: skip
-    return lgb.train(parameters, lgb.Dataset(rows, label), num_boost_round=15)
+                  "boost_from_average": False, "min_data_per_group": 10}  # fmt: skip
+    data = lgb.Dataset(rows, label, categorical_feature=list(TREE_CATEGORIES))
+    return lgb.train(parameters, data, num_boost_round=15)
 
 
 @pytest.mark.parametrize("trees", ["registered", "fresh", "none"])
@@ -533,6 +582,12 @@ def flip_a_digit(path: Path) -> None:
     path.write_text(text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :])
 
 
+def of_a_former_layout(path: Path) -> None:
+    values = json.loads(path.read_text())
+    del values["vocabulary"]
+    path.write_text(json.dumps({**values, "format": 1}))
+
+
 def of_other_features(path: Path) -> None:
     values = json.loads(path.read_text())
     path.write_text(json.dumps({**values, "feature_names": values["feature_names"][::-1]}))
@@ -546,7 +601,8 @@ def of_other_features(path: Path) -> None:
         (CHURN_FILE, Path.unlink, r"lacks its file churn\.txt; train and promote again"),
         (MANIFEST, Path.unlink, r"no readable manifest\.json; train and promote again"),
         (MANIFEST, lambda path: path.write_text("{"), r"no readable manifest\.json"),
-        (MANIFEST, lambda path: path.write_text("{}"), "another version of the feature list"),
+        (MANIFEST, lambda path: path.write_text("{}"), r"stored in another layout \(None, this"),
+        (MANIFEST, of_a_former_layout, r"another layout \(1, this is 2\); run `lifecycle train`"),
         (MANIFEST, of_other_features, "another version of the feature list"),
     ],
 )
@@ -561,6 +617,31 @@ def test_a_damaged_bundle_is_refused(file: str, damage: Any, message: str, saved
 # Attribution.
 
 
+def coded(matrix: Float) -> Float:
+    """Give the shop's customers codes of every category, unknown and unseen ones among them."""
+    known = matrix.copy()
+    places = [catalogue.NAMES.index(name) for name in catalogue.CATEGORIES]
+    codes = np.random.default_rng(5).integers(-1, 11, (len(matrix), len(places))).astype(float)
+    known[:, places] = np.where(codes < 0, np.nan, codes)
+    return known
+
+
+def splits(node: dict[str, Any]) -> set[tuple[int, str]]:
+    """Feature and kind of every split below a node."""
+    if "leaf_value" in node:
+        return set()
+    below = splits(node["left_child"]) | splits(node["right_child"])
+    return below | {(node["split_feature"], node["decision_type"])}
+
+
+def test_codes_are_learned_as_categories_and_not_as_numbers():
+    trees = fresh_booster(3).dump_model()["tree_info"]
+    found = set().union(*(splits(tree["tree_structure"]) for tree in trees))
+    assert (TREE_CATEGORIES[0], "==") in found, "a test without such a split would prove little"
+    assert {kind for feature, kind in found if feature in TREE_CATEGORIES} == {"=="}
+    assert {kind for feature, kind in found if feature not in TREE_CATEGORIES} == {"<="}
+
+
 @pytest.mark.parametrize("which", ["registered", "fresh", "stumps that never split"])
 def test_contributions_add_up_to_the_trees_score(bundle: ScorerBundle, matrix: Float, which: str):
     if which == "registered":
@@ -573,6 +654,7 @@ def test_contributions_add_up_to_the_trees_score(bundle: ScorerBundle, matrix: F
     assert booster is not None
     roots = [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
     root = sum(r.get("internal_value", r.get("leaf_value")) for r in roots)
+    matrix = coded(matrix)
     inputs = training.dataset.tree_matrix(matrix)
     raw = booster.predict(inputs, raw_score=True, num_threads=1)
     added = PathAttribution.of(booster).contributions(booster, matrix)
@@ -590,6 +672,52 @@ def test_only_features_on_the_path_are_credited():
     added = PathAttribution.of(booster).contributions(booster, matrix)
     credited = {catalogue.NAMES[place] for place in np.flatnonzero(added.any(axis=0))}
     assert credited == {"lateness"}
+
+
+def test_features_that_say_nothing_cost_nothing_and_change_nothing():
+    """Null or constant in training, as those of absent tables are, whatever they say later."""
+    rng = np.random.default_rng(11)
+    day = labelled_day(CALENDAR.evaluation)
+    absent = [catalogue.NAMES.index(f.name) for f in catalogue.FEATURES if f.table != "orders"]
+    day.matrix[:, absent] = np.nan
+    constant = day.matrix.copy()
+    constant[:, absent[::2]] = 3.0
+    parameters = {"num_leaves": 6, "min_child_samples": 20, "feature_fraction": 0.4, "rounds": 12}
+    noisy = day.matrix.copy()
+    noisy[:, absent] = rng.normal(size=(len(noisy), len(absent)))
+    said = []
+    for matrix in (day.matrix, constant):
+        booster = fit("churn", Rows("churn", [replace(day, matrix=matrix)]), parameters, Machine())
+        inputs = training.dataset.tree_matrix(noisy)
+        said.append(booster.predict(inputs, raw_score=True, num_threads=1).tobytes())
+        used = np.flatnonzero(booster.feature_importance("split"))
+        assert {TREE_FEATURES[place] for place in used}.isdisjoint(
+            catalogue.NAMES[place] for place in absent
+        )
+    assert said[0] == said[1]
+
+
+def test_a_category_that_matters_is_learned_in_a_small_shop_too():
+    """Regularised as it is: three regions, in one of which customers leave."""
+    place = catalogue.NAMES.index("region")
+    days = []
+    for day in (labelled_day(d) for d in CALENDAR.matured):
+        rng = np.random.default_rng(day_number(day.as_of))
+        day.matrix[:, place] = rng.integers(0, 3, len(day.matrix))
+        stays = rng.random(len(day.matrix)) > expit(
+            logit(day.prior_churn) + np.where(day.matrix[:, place] == 1, 1.2, -0.6)
+        )
+        days.append(replace(day, purchased=stays))
+    booster = fit("churn", Rows("churn", days), DEFAULTS["churn"], Machine())
+    gains = booster.feature_importance("gain")
+    assert TREE_FEATURES[int(np.argmax(gains))] == "region"
+    found = set().union(*(splits(t["tree_structure"]) for t in booster.dump_model()["tree_info"]))
+    assert (TREE_FEATURES.index("region"), "==") in found
+
+
+def test_the_calendar_is_not_learned():
+    assert set(NOT_LEARNED) == {"as_of_day", "season_days", "season"}
+    assert set(TREE_FEATURES) | set(NOT_LEARNED) == set(catalogue.NAMES)
 
 
 # Intervals and calibration, on data whose truth is known.
@@ -888,14 +1016,19 @@ def champion(run: Any) -> Any:
     return mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
 
 
-def inputs(matrix: Float) -> pd.DataFrame:
-    return pd.DataFrame(matrix, columns=list(catalogue.NAMES))
+def inputs(stored: pa.Table) -> pd.DataFrame:
+    """Categories as text and all else as floats, as the signature says."""
+    frame = stored.select(list(catalogue.NAMES)).to_pandas()
+    numbers = [name for name in catalogue.NAMES if name not in catalogue.CATEGORIES]
+    return frame.astype(dict.fromkeys(numbers, "float64"))
 
 
 def test_the_registered_model_predicts_what_the_bundle_does(
-    champion: Any, matrix: Float, answers: Predictions
+    champion: Any, stored: pa.Table, matrix: Float, bundle: ScorerBundle
 ):
-    frame = inputs(matrix)
+    assert np.isfinite(column(matrix, "category_favourite")).any(), "a shop with categories"
+    frame = inputs(stored)
+    answers = bundle.predict(matrix[:-2])
     shuffled = frame[np.random.default_rng(0).permutation(frame.columns)]
     for given_frame in (frame, shuffled):
         said = champion.predict(given_frame)
@@ -904,12 +1037,20 @@ def test_the_registered_model_predicts_what_the_bundle_does(
             assert said[name].to_numpy().tobytes() == getattr(answers, name).tobytes(), name
 
 
-@pytest.mark.parametrize("name", ["recency_days", "categories", "as_of_day"])
-def test_a_missing_column_is_refused_by_the_signature(champion: Any, matrix: Float, name: str):
+@pytest.mark.parametrize("name", ["recency_days", "category_favourite", "as_of_day"])
+def test_a_missing_column_is_refused_by_the_signature(champion: Any, stored: pa.Table, name: str):
     from mlflow.exceptions import MlflowException
 
     with pytest.raises(MlflowException, match=rf"(?s)missing inputs \['{name}'\]"):
-        champion.predict(inputs(matrix[:3]).drop(columns=name))
+        champion.predict(inputs(stored.slice(0, 3)).drop(columns=name))
+
+
+def test_a_text_in_place_of_a_number_is_refused_by_the_signature(champion: Any, stored: pa.Table):
+    from mlflow.exceptions import MlflowException
+
+    wrong = inputs(stored.slice(0, 3)).assign(recency_days="long ago")
+    with pytest.raises(MlflowException, match="recency_days"):
+        champion.predict(wrong)
 
 
 def test_a_tampered_manifest_is_refused(trained: dict[str, Any], tmp_path: Path):

@@ -23,7 +23,7 @@ from training.prior import Prior, column
 Float = NDArray[np.float64]
 CHUNK = 4096
 
-_TREE_POSITION = [catalogue.NAMES.index(name) for name in TREE_FEATURES]
+_TREE_POSITION = np.array([catalogue.NAMES.index(name) for name in TREE_FEATURES])
 _RECENCY = catalogue.NAMES.index("recency_days")
 _HISTORY = catalogue.NAMES.index("purchase_days")
 
@@ -35,17 +35,21 @@ class PathAttribution:
     Attributes
     ----------
     table
-        Contribution of each feature at each leaf, all trees stacked, shape (leaves, features).
+        Contribution of each feature that is split on at each leaf, all trees stacked, shape
+        (leaves, features that are split on).
+    columns
+        Place of each of these features in the catalogue.
     starts
         First row of each tree in the table, shape (trees,).
     """
 
     table: Float
+    columns: NDArray[np.int64]
     starts: NDArray[np.int64]
 
     @classmethod
     def of(cls, booster: lgb.Booster | None) -> PathAttribution:
-        """Read the paths out of a booster."""
+        """Read the paths out of a booster; a split by category is a split as any other."""
         rows: list[Float] = []
         starts: list[int] = []
         width = len(TREE_FEATURES)
@@ -54,7 +58,11 @@ class PathAttribution:
             _walk(tree["tree_structure"], np.zeros(width), leaves)
             starts.append(len(rows))
             rows.extend(leaves)
-        return cls(np.array(rows).reshape(-1, width), np.array(starts, dtype=np.int64))
+        table = np.array(rows).reshape(-1, width)
+        used = np.flatnonzero(table.any(axis=0))
+        return cls(
+            np.ascontiguousarray(table[:, used]), _TREE_POSITION[used], np.array(starts, np.int64)
+        )
 
     def contributions(self, booster: lgb.Booster | None, matrix: Float, threads: int = 1) -> Float:
         """Contributions in log-odds, in the catalogue's order, shape (n, features)."""
@@ -66,10 +74,10 @@ class PathAttribution:
             rows = slice(start, start + CHUNK)
             leaves = booster.predict(trees[rows], pred_leaf=True, num_threads=threads)
             leaves = np.asarray(leaves, dtype=np.int64).reshape(-1, len(self.starts))
-            total = np.zeros((len(leaves), len(TREE_FEATURES)))
+            total = np.zeros((len(leaves), len(self.columns)))
             for tree, first in enumerate(self.starts):
                 total += self.table[first + leaves[:, tree]]
-            result[rows, _TREE_POSITION] = total
+            result[rows, self.columns] = total
         return result
 
 

@@ -21,29 +21,23 @@ from numpy.typing import NDArray
 
 from features import catalogue
 from features.errors import WorkspaceError
+from features.matrix import Vocabulary
 from training.attribution import Middle, PathAttribution, prior_contributions
 from training.calibration import ChurnCalibration, SpendCalibration
 from training.intervals import IntervalTable
 from training.population import StageThresholds
 from training.prior import Prior, column, summary
+from training.prospects import ENGAGEMENT, Conversion, groups_of
 from training.recipe import Adjustment, Kind, Trees
 
 Float = NDArray[np.float64]
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 CHURN_FILE = "churn.txt"
 SPEND_FILE = "spend.txt"
 YEAR_DAYS = 365.0
 QUARTERS = np.array([0.25, 0.5, 0.75, 1.0]) * YEAR_DAYS
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """What is expected of a customer who is known and has not bought yet."""
-
-    probability: float
-    spend_if_purchase: float
 
 
 @dataclass(frozen=True)
@@ -63,7 +57,7 @@ class Predictions:
     clv_12m
         Net present value of the expected margin of twelve months.
     prospect
-        Known without a purchase: answered from the conversions of others.
+        Known without a purchase: answered from the conversions of others like them.
     """
 
     churn_probability: Float
@@ -88,6 +82,8 @@ class ScorerBundle:
         The day of the training; its labels end there.
     history_from
         First day of the orders behind it.
+    vocabulary
+        The codes of categories that the trees learned; rows to predict are coded by it.
     """
 
     kind: Kind
@@ -95,6 +91,7 @@ class ScorerBundle:
     history_from: date
     horizon_days: int
     feature_service: str
+    vocabulary: Vocabulary
     prior: Prior
     trees: Trees
     adjustment: Adjustment
@@ -133,7 +130,7 @@ class ScorerBundle:
         mean = spend.spend_if_purchase(
             self.prior.spend_if_purchase(safe, self.horizon_days), corrections[1]
         )
-        probability = np.where(prospect, 1 - self.conversion.probability, probability)
+        probability = np.where(prospect, 1 - self._conversion(matrix), probability)
         mean = np.where(prospect, self.conversion.spend_if_purchase, mean)
         none = np.where(prospect, 0.0, spend.spend_if_none)
         expected = (1 - probability) * mean + probability * none
@@ -150,6 +147,9 @@ class ScorerBundle:
         prior = prior_contributions(self.prior, self.middle, safe, self.horizon_days)
         total: Float = churn.slope * (prior + churn.tree_weight * trees)
         return np.where(prospect[:, None], 0.0, total)
+
+    def _conversion(self, matrix: Float) -> Float:
+        return self.conversion.chance(groups_of(*(column(matrix, name) for name in ENGAGEMENT)))
 
     def _year_factor(self, matrix: Float) -> Float:
         """Discounted purchases of a year over those of the horizon, at least the horizon's own."""
@@ -181,13 +181,14 @@ class ScorerBundle:
             "feature_service": self.feature_service,
             "feature_names": list(catalogue.NAMES),
             "catalogue_version": catalogue.VERSION,
+            "vocabulary": {n: list(labels) for n, labels in self.vocabulary.labels.items()},
             "prior": self.prior.to_dict(),
             "churn_calibration": asdict(self.adjustment.churn),
             "spend_calibration": asdict(self.adjustment.spend),
             "intervals": self.adjustment.intervals.to_dict(),
             "thresholds": self.thresholds.to_dict(),
             "middle": asdict(self.middle),
-            "conversion": asdict(self.conversion),
+            "conversion": self.conversion.to_dict(),
             "margin": self.margin,
             "discount_rate_yearly": self.discount_rate_yearly,
             "currency": self.currency,
@@ -228,7 +229,12 @@ class ScorerBundle:
                 f"the model's {MANIFEST} is not the one that was registered (its SHA-256 differs); "
                 "train and promote again"
             )
-        if values.get("format") != FORMAT or values["feature_names"] != list(catalogue.NAMES):
+        if values.get("format") != FORMAT:
+            raise WorkspaceError(
+                f"the registered model was stored in another layout ({values.get('format')}, this "
+                f"is {FORMAT}); run `lifecycle train` and `lifecycle promote`"
+            )
+        if values["feature_names"] != list(catalogue.NAMES):
             raise WorkspaceError(
                 "the registered model was made for another version of the feature list "
                 f"({values.get('catalogue_version')}, this is {catalogue.VERSION}); "
@@ -242,6 +248,7 @@ class ScorerBundle:
             history_from=date.fromisoformat(values["history_from"]),
             horizon_days=values["horizon_days"],
             feature_service=values["feature_service"],
+            vocabulary=Vocabulary({n: tuple(v) for n, v in values["vocabulary"].items()}),
             prior=Prior.from_dict(values["prior"]),
             trees=Trees(boosters.get(CHURN_FILE), boosters.get(SPEND_FILE)),
             adjustment=Adjustment(
@@ -251,7 +258,7 @@ class ScorerBundle:
             ),
             thresholds=StageThresholds.from_dict(values["thresholds"]),
             middle=Middle(**values["middle"]),
-            conversion=Conversion(**values["conversion"]),
+            conversion=Conversion.from_dict(values["conversion"]),
             margin=values["margin"],
             discount_rate_yearly=values["discount_rate_yearly"],
             currency=values["currency"],

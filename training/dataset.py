@@ -13,17 +13,22 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features import catalogue
-from features.store import matrix_of
+from features.matrix import Vocabulary, matrix_of
 from training.labels import labels
-from training.prior import Prior, column
+from training.prior import Prior
+from training.prospects import ENGAGEMENT, NeverBought, groups_of
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
-NOT_LEARNED = ("as_of_day",)
-"""The calendar day tells a training day apart from another and nothing about a customer."""
+NOT_LEARNED = ("as_of_day", "season_days", "season")
+"""The same for every customer of a day: they tell days apart, and nothing about a customer."""
 
 TREE_FEATURES: tuple[str, ...] = tuple(n for n in catalogue.NAMES if n not in NOT_LEARNED)
+TREE_CATEGORIES: tuple[int, ...] = tuple(
+    place for place, name in enumerate(TREE_FEATURES) if name in catalogue.CATEGORIES
+)
+"""Which of them are codes of categories, by place."""
 _TREE_COLUMNS = [catalogue.NAMES.index(name) for name in TREE_FEATURES]
 
 
@@ -74,30 +79,14 @@ class LabelledDay:
         )
 
 
-@dataclass(frozen=True)
-class NeverBought:
-    """Customers known without a purchase, over all training days, and how many converted."""
-
-    seen: int = 0
-    converted: int = 0
-    spend: float = 0.0
-
-    def conversion(self) -> float:
-        """Chance that such a customer buys within the horizon (Jeffreys' estimate).
-
-        >>> round(NeverBought(9, 1).conversion(), 2)
-        0.15
-        """
-        return (self.converted + 0.5) / (self.seen + 1.0)
-
-
 def label_days(
     table: pa.Table,
+    vocabulary: Vocabulary,
     orders: Path,
     days: Sequence[date],
     horizon_days: int,
     known_by: date,
-) -> tuple[list[LabelledDay], NeverBought]:
+) -> tuple[list[LabelledDay], list[NeverBought]]:
     """Join a retrieved training set with its outcomes and fit each day's prior.
 
     Parameters
@@ -105,46 +94,59 @@ def label_days(
     table
         From :meth:`features.store.FeatureStore.historical`: ``customer_id``,
         ``event_timestamp``, features.
+    vocabulary
+        The model's codes for categories.
     orders
         The ledger's Parquet file.
     known_by
         The day of the training: what arrived later is not seen.
+
+    Returns
+    -------
+    labelled
+        The days on which anyone had bought, and those who had.
+    never
+        Every day's prospects: known, and without a purchase until then.
     """
     frame = pl.DataFrame(pl.from_arrow(table))
     stamps = frame["event_timestamp"].dt.date()
-    labelled = []
-    never = NeverBought()
+    labelled, never = [], []
     for day in days:
-        rows = frame.filter(stamps == day)
-        joined = rows.select("customer_id").join(
-            labels(orders, day, horizon_days, known_by),
-            on="customer_id",
-            how="left",
-            maintain_order="left",
+        rows = _with_outcomes(
+            frame.filter(stamps == day), labels(orders, day, horizon_days, known_by)
         )
-        purchased = joined["purchased"].fill_null(value=False).to_numpy()
-        net_spend = joined["net_spend"].fill_null(0.0).to_numpy()
-        matrix = matrix_of(rows.to_arrow())
-        buyers = column(matrix, "purchases") > 0
-        prospects = ~buyers & purchased
-        never = NeverBought(
-            never.seen + int((~buyers).sum()),
-            never.converted + int(prospects.sum()),
-            never.spend + float(net_spend[prospects].sum()),
-        )
-        if not buyers.any():
-            continue
-        matrix = matrix[buyers]
-        prior = Prior.fit(matrix)
-        labelled.append(
-            LabelledDay(
-                day,
-                matrix,
-                prior,
-                prior.churn_probability(matrix, horizon_days),
-                prior.spend_if_purchase(matrix, horizon_days),
-                purchased[buyers],
-                net_spend[buyers],
-            )
-        )
+        bought = (rows["purchases"] > 0).fill_null(value=False)
+        never.append(_prospects(day, rows.filter(~bought)))
+        if bought.any():
+            labelled.append(_labelled(day, rows.filter(bought), vocabulary, horizon_days))
     return labelled, never
+
+
+def _with_outcomes(rows: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame:
+    """Whoever has no line in the window did nothing in it."""
+    return rows.join(
+        outcomes, on=catalogue.JOIN_KEY, how="left", maintain_order="left"
+    ).with_columns(pl.col("purchased").fill_null(value=False), pl.col("net_spend").fill_null(0.0))
+
+
+def _prospects(day: date, rows: pl.DataFrame) -> NeverBought:
+    engagement = (rows[name].cast(pl.Float64).to_numpy() for name in ENGAGEMENT)
+    return NeverBought.count(
+        day, groups_of(*engagement), rows["purchased"].to_numpy(), rows["net_spend"].to_numpy()
+    )
+
+
+def _labelled(
+    day: date, rows: pl.DataFrame, vocabulary: Vocabulary, horizon_days: int
+) -> LabelledDay:
+    matrix = matrix_of(rows.to_arrow(), vocabulary)
+    prior = Prior.fit(matrix)
+    return LabelledDay(
+        day,
+        matrix,
+        prior,
+        prior.churn_probability(matrix, horizon_days),
+        prior.spend_if_purchase(matrix, horizon_days),
+        rows["purchased"].to_numpy(),
+        rows["net_spend"].to_numpy(),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from training.dataset import LabelledDay
 from training.metrics import churn_metrics, interval_metrics, spend_metrics
 from training.prior import column
+from training.prospects import Conversion, NeverBought
 from training.recipe import Judged
 
 Float = NDArray[np.float64]
@@ -44,6 +45,9 @@ class Evaluation:
     skills
         Log-loss and spend-deviance skill against the best baseline, and their mean, ``primary``;
         positive is better than every baseline.
+    prospects
+        How many had not bought by the day, and the share that was said to, and did, convert in the
+        horizon; empty without any. They stand in no other measure.
     """
 
     day: str
@@ -51,6 +55,7 @@ class Evaluation:
     metrics: dict[str, dict[str, float]]
     active: dict[str, dict[str, float]]
     skills: dict[str, float]
+    prospects: dict[str, float] = field(default_factory=dict)
 
     @property
     def beats_baselines(self) -> bool:
@@ -69,6 +74,7 @@ class Evaluation:
             "metrics": {method: plain(values) for method, values in self.metrics.items()},
             "active": {method: plain(values) for method, values in self.active.items()},
             "skills": plain(self.skills),
+            "prospects": plain(self.prospects),
         }
 
 
@@ -118,8 +124,36 @@ def _recent_spend(day: LabelledDay, horizon_days: int) -> Float:
     return column(day.matrix, f"spend_{nearest}d") * horizon_days / nearest
 
 
+def evaluate_prospects(
+    now: NeverBought, earlier: Sequence[NeverBought], horizon_days: int
+) -> dict[str, float]:
+    """Judge the chance of converting that earlier days give, as :attr:`Evaluation.prospects` does.
+
+    >>> from datetime import date
+    >>> before = NeverBought(date(2024, 1, 1), (1000, 0, 0, 0), (100, 0, 0, 0), 0.0)
+    >>> now = NeverBought(date(2024, 3, 1), (200, 0, 0, 0), (30, 0, 0, 0), 0.0)
+    >>> evaluate_prospects(now, [before], 60)["conversion_seen"]
+    0.15
+    >>> evaluate_prospects(NeverBought(date(2024, 3, 1), (0,) * 4, (0,) * 4, 0.0), [before], 60)
+    {}
+    """
+    seen = np.array(now.seen)
+    if not seen.sum():
+        return {}
+    chance = np.array(Conversion.fit(earlier, horizon_days, 0.0).probability)
+    return {
+        "prospects": float(seen.sum()),
+        "conversion_said": float((seen * chance).sum() / seen.sum()),
+        "conversion_seen": float(sum(now.converted) / seen.sum()),
+    }
+
+
 def evaluate(
-    judged: Judged, rivals: Mapping[str, Rival], horizon_days: int, level: float = 0.9
+    judged: Judged,
+    rivals: Mapping[str, Rival],
+    horizon_days: int,
+    prospects: dict[str, float] | None = None,
+    level: float = 0.9,
 ) -> Evaluation:
     """Judge the product and its rivals (see :func:`baselines`) on a day that none had seen."""
     day = judged.day
@@ -138,6 +172,7 @@ def evaluate(
         if active.any()
         else {},
         skills=_skills(metrics),
+        prospects=prospects or {},
     )
 
 

@@ -9,7 +9,8 @@ import narwhals as nw
 import polars as pl
 
 from features.days import day_number
-from features.definitions.orders import UNIT_E4, purchases
+from features.definitions.expressions import UNIT_E4
+from features.definitions.orders import purchases
 
 
 def labels(orders: Path, as_of: date, horizon_days: int, known_by: date) -> pl.DataFrame:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
+import pyarrow as pa
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from features import catalogue
+from features.matrix import matrix_of
 from training.bundle import ScorerBundle
 
 OUTPUTS = ("churn_probability", "expected_spend", "spend_lower", "spend_upper", "clv_12m")
@@ -31,11 +32,9 @@ class ScorerModel(PythonModel):  # type: ignore[misc]
         model_input: pd.DataFrame,
         params: dict[str, object] | None = None,
     ) -> pd.DataFrame:
-        """Give the columns of :data:`OUTPUTS` for each row."""
-        matrix = np.ascontiguousarray(
-            model_input[list(catalogue.NAMES)].to_numpy(dtype=np.float64, na_value=np.nan)
-        )
-        answers = self.bundle.predict(matrix)
+        """Give the columns of :data:`OUTPUTS` for each row; categories are given as text."""
+        table = pa.Table.from_pandas(model_input[list(catalogue.NAMES)], preserve_index=False)
+        answers = self.bundle.predict(matrix_of(table, self.bundle.vocabulary))
         return pd.DataFrame(
             {name: getattr(answers, name) for name in OUTPUTS}, index=model_input.index
         )

@@ -27,7 +27,7 @@ from training.tuning import Trial
 # Without it the UI opens the experiment as one of language models.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
-REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scipy")
+REQUIREMENTS = ("lightgbm", "numpy", "pandas", "pyarrow", "scipy")
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _log_metrics(training: Training) -> None:
     if evaluation is None:
         return
     plain = evaluation.to_dict()
-    flat = dict(plain["skills"])
+    flat = {**plain["skills"], **plain["prospects"]}
     for method, values in plain["metrics"].items():
         prefix = "" if method == PRODUCT else f"{method}_"
         flat |= {f"{prefix}{name}": value for name, value in values.items()}
@@ -225,7 +225,7 @@ def _register(bundle: ScorerBundle) -> tuple[int, str]:
             name="scorer",
             python_model=str(Path(__file__).with_name("scorer_model.py")),
             artifacts={"bundle": str(files)},
-            signature=_signature(catalogue.NAMES, OUTPUTS),
+            signature=_signature(catalogue.NAMES, OUTPUTS, catalogue.CATEGORIES),
             pip_requirements=_requirements(),
             registered_model_name=MODEL,
             metadata={"feature_service": bundle.feature_service, "kind": bundle.kind},
@@ -238,12 +238,19 @@ def _requirements() -> list[str]:
     return [f"{name}=={version(name)}" for name in REQUIREMENTS]
 
 
-def _signature(inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:  # noqa: ANN401
+def _signature(
+    inputs: tuple[str, ...], outputs: tuple[str, ...], texts: tuple[str, ...] = ()
+) -> Any:  # noqa: ANN401
     """Every column required: inferred from data with gaps, a missing column would pass."""
     from mlflow.models import ModelSignature  # noqa: PLC0415
     from mlflow.types import ColSpec, DataType, Schema  # noqa: PLC0415
 
     def columns(names: tuple[str, ...]) -> Any:  # noqa: ANN401
-        return Schema([ColSpec(DataType.double, name, required=True) for name in names])
+        return Schema(
+            [
+                ColSpec(DataType.string if name in texts else DataType.double, name, required=True)
+                for name in names
+            ]
+        )
 
     return ModelSignature(inputs=columns(inputs), outputs=columns(outputs))

@@ -11,16 +11,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from features.catalogue import SERVICES
+from features.catalogue import FEATURES, SERVICES
+from features.matrix import Vocabulary, matrix_of
 from features.settings import Settings
-from features.store import matrix_of
 from training.attribution import Middle
-from training.bundle import Conversion, ScorerBundle
+from training.bundle import ScorerBundle
 from training.calendar import Calendar
-from training.dataset import LabelledDay, NeverBought, label_days
-from training.evaluation import Evaluation, Rival, baselines, evaluate
+from training.dataset import LabelledDay, label_days
+from training.evaluation import Evaluation, Rival, baselines, evaluate, evaluate_prospects
 from training.population import StageThresholds, fit_thresholds
 from training.prior import Prior, column
+from training.prospects import Conversion, NeverBought
 from training.recipe import Learned, Say, Trees, adjust, learn
 from training.tracking import Training
 from training.trees import Machine
@@ -61,21 +62,27 @@ def train(
     # L-BFGS calls BLAS on four numbers at a time: its threads waited for each other for thirty
     # times as long as a fit takes.
     with threadpool_limits(limits=1, user_api="blas"):
+        vocabulary = Vocabulary.fit(training_set)
         days, never = label_days(
-            training_set, orders, calendar.matured, calendar.horizon_days, calendar.as_of
+            training_set,
+            vocabulary,
+            orders,
+            calendar.matured,
+            calendar.horizon_days,
+            calendar.as_of,
         )
         machine = Machine(settings.training.seed, settings.training.threads)
         learned = learn(calendar, days, settings.training.trials, machine, say)
-        evaluation, rivals = _evaluated(learned, days, calendar)
+        evaluation, rivals = _evaluated(learned, days, never, calendar)
         trusted = learned.trees.churn is not None and (
             not learned.judged_trees or evaluation is None or evaluation.beats_baselines
         )
-        bundle = _bundle(learned, trusted, never, matrix_of(today), history_from, settings)
+        bundle = _bundle(learned, trusted, never, vocabulary, today, history_from, settings)
     return Training(bundle, learned, evaluation, rivals, fingerprint, training_set.num_rows)
 
 
 def _evaluated(
-    learned: Learned, days: list[LabelledDay], calendar: Calendar
+    learned: Learned, days: list[LabelledDay], never: list[NeverBought], calendar: Calendar
 ) -> tuple[Evaluation | None, dict[str, Rival]]:
     judged = learned.judged
     if judged is None:
@@ -83,39 +90,44 @@ def _evaluated(
     known = calendar.before(judged.day.as_of)
     earlier = [d for d in days if d.as_of in known]
     rivals = baselines(judged.day, earlier, calendar.horizon_days)
-    return evaluate(judged, rivals, calendar.horizon_days), rivals
+    prospects = evaluate_prospects(
+        next(n for n in never if n.as_of == judged.day.as_of),
+        [n for n in never if n.as_of in known],
+        calendar.horizon_days,
+    )
+    return evaluate(judged, rivals, calendar.horizon_days, prospects), rivals
 
 
 def _bundle(
     learned: Learned,
     trusted: bool,
-    never: NeverBought,
-    everyone: Float,
+    never: list[NeverBought],
+    vocabulary: Vocabulary,
+    today: pa.Table,
     history_from: date,
     settings: Settings,
 ) -> ScorerBundle:
     calendar = learned.calendar
+    everyone = matrix_of(today, vocabulary)
     buyers = everyone[column(everyone, "purchases") > 0]
     prior = Prior.fit(buyers)
-    spend = never.spend / never.converted if never.converted else prior.mean_order_value
     bundle = ScorerBundle(
         kind="lightgbm" if trusted else "btyd",
         as_of=calendar.as_of,
         history_from=history_from,
         horizon_days=calendar.horizon_days,
         feature_service=SERVICES["scorer"],
+        vocabulary=vocabulary,
         prior=prior,
         trees=learned.trees if trusted else Trees(),
         adjustment=adjust(learned.pool, calendar.horizon_days, trees=trusted),
         thresholds=UNFITTED,
         middle=Middle.of(buyers, calendar.horizon_days),
-        conversion=Conversion(never.conversion(), max(spend, 1e-4)),
+        conversion=Conversion.fit(never, calendar.horizon_days, prior.mean_order_value),
         margin=settings.value.margin,
         discount_rate_yearly=settings.value.discount_rate_yearly,
         currency=settings.data.currency,
-        data_available=frozenset(
-            {"category"} if np.isfinite(column(everyone, "categories")).any() else set()
-        ),
+        data_available=_available(everyone),
     )
     said = bundle.predict(buyers, settings.training.threads)
     return replace(
@@ -129,3 +141,11 @@ def _bundle(
             settings.churn.activation_days,
         ),
     )
+
+
+def _available(everyone: Float) -> frozenset[str]:
+    """Name the tables that say anything of anyone, and ``category`` where orders name one."""
+    said = np.flatnonzero(np.isfinite(everyone).any(axis=0))
+    tables = {FEATURES[place].table for place in said}
+    categories = {"category"} if np.isfinite(column(everyone, "categories")).any() else set()
+    return frozenset(tables | categories)

@@ -13,7 +13,7 @@ import optuna
 from training.dataset import LabelledDay
 from training.trees import DEFAULTS, Machine, Rows, Task, fit
 
-MOST_ROUNDS = 300
+MOST_ROUNDS = 500
 PATIENCE = 20
 
 Progress = Callable[[int, int], None]
@@ -104,7 +104,7 @@ def _objective(
             "min_child_samples": trial.suggest_int("min_child_samples", 50, 1500, log=True),
             "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.1, log=True),
             "lambda_l2": trial.suggest_float("lambda_l2", 0.5, 200.0, log=True),
-            "feature_fraction": trial.suggest_float("feature_fraction", 0.2, 1.0),
+            "feature_fraction": trial.suggest_float("feature_fraction", 0.1, 1.0),
             "bagging_fraction": trial.suggest_float("bagging_fraction", 0.4, 1.0),
             "rounds": MOST_ROUNDS,
         }

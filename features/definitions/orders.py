@@ -1,30 +1,90 @@
-"""What a customer's orders looked like on a day: one definition in narwhals for every engine.
+"""What a customer's orders add up to: one definition in narwhals for every engine.
 
-The input is the ledger (see :mod:`features.ingest.ledger`). Nothing here reads a clock: the day is
-an argument. It goes in two steps. :func:`sums_as_of` runs on the engine and gives whole numbers alone
-(money and quantities in ten-thousandths), so that no order of the lines, no thread and no engine
-changes a digit. :func:`finish` turns them into the features, row by row, on Arrow: there a division
-is rounded as IEEE 754 says, where Polars multiplies by a reciprocal if a batch holds one row.
+It goes in steps, each of whole numbers alone (money and quantities in ten-thousandths), so that no
+order of the lines, no thread and no engine changes a digit:
+
+- :func:`by_day` sums lines to a row for a customer and a day, :func:`by_label` to a row for a
+  customer and a category (or channel);
+- :func:`totals` sums days to a row a customer, and :func:`merge` adds the totals of later days to
+  those of earlier ones, so that a snapshot costs what is new since the former one;
+- :func:`windows` looks at the days of the last year and a quarter;
+- :func:`breadth` looks at the labels: distinct counts, entropies and favourites do not add up, so
+  they are computed from a customer's whole list of labels, but only for customers with news.
+
+The whole history at once and a part at a time give the same digits, which a test checks.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 import narwhals as nw
 
-from features.catalogue import FEATURES, WINDOW_DAYS
+from features.catalogue import LOOK_BACK_DAYS, SEASON_DAYS, WINDOW_DAYS, YEAR
+from features.definitions.expressions import (
+    UNIT_E4,
+    Frame,
+    after,
+    commonest,
+    count_where,
+    in_parts,
+    sum_where,
+    whole,
+)
 
-UNIT_E4 = 10_000.0
-"""Ten-thousandths in one unit of currency."""
+Label = Literal["category", "channel"]
+LABELS: tuple[Label, ...] = ("category", "channel")
+
+LINE_COLUMNS = (
+    "customer_id",
+    "order_key",
+    "event_day",
+    "known_day",
+    "amount_e4",
+    "quantity",
+    "discount_e4",
+    "category",
+    "channel",
+    "is_product",
+)
+"""Columns of the ledger that the definitions read."""
+
+_PURCHASE_SUMS = ("purchases", "gross_e4", "log_values", "rough_logs", "rough_logs_squared")
+# Columns of a day that add up over days.
+_DAY_SUMS = (
+    "net_e4",
+    "returned_e4",
+    "returns",
+    "product_lines",
+    "quantity_lines",
+    "quantity_e4",
+    "discount_lines",
+    "discount_e4",
+    "discounted_lines",
+    "sold_lines",
+    "category_lines",
+    "channel_lines",
+    *_PURCHASE_SUMS,
+)
+_TOTAL_SUMS = (*_DAY_SUMS, "purchase_days", "gaps_squared")
+_EARLIEST = ("first_line_day", "first_day")
+_LATEST = ("last_return_day", "last_day", "max_e4", "gap_max_days")
+# Facts of the first or last purchase days: taken from the earlier or the later part.
+_AT_ENDS = ("first_e4", "last_e4", "gap_first_days", "gap_last_days")
+TOTALS = (*_TOTAL_SUMS, *_EARLIEST, *_LATEST, *_AT_ENDS)
+"""Columns of :func:`totals`, all Int64."""
+
+WINDOWED = ("net_e4", "gross_e4", "purchases", "returns", "returned_e4", "discount_e4")
+"""Columns of a day that :func:`windows` looks at."""
+LOG_PARTS = 2.0**20
+"""Parts of one in the logarithm of an order's value."""
+ROUGH_LOG_PARTS = 2.0**10
+"""The same where it is squared: sums of squares stay within 64 bits."""
+NLOGN_PARTS = 2.0**20
+"""Parts of one in n ln n of a label's lines."""
 
 
-def known_by(lines: nw.LazyFrame[Any], as_of_day: int) -> nw.LazyFrame[Any]:
-    """Keep what had both happened and arrived by the end of ``as_of_day``."""
-    return lines.filter(nw.col("known_day") <= as_of_day, nw.col("event_day") <= as_of_day)
-
-
-def orders(lines: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+def orders(lines: Frame) -> Frame:
     """Sum lines to orders: one row for a customer, an order and a day.
 
     A return under the number of an earlier sale is a row of its own day, so that it never
@@ -35,244 +95,295 @@ def orders(lines: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     )
 
 
-def purchases(lines: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+def purchases(lines: Frame) -> Frame:
     """Orders with a positive amount."""
     return orders(lines).filter(nw.col("amount_e4") > 0)
 
 
-def sums_as_of(lines: nw.LazyFrame[Any], as_of_day: int) -> nw.LazyFrame[Any]:
-    """Sum up, count and date what every customer known by the end of a day had done.
-
-    Parameters
-    ----------
-    lines
-        The ledger's lines; later ones are left out here.
-    as_of_day
-        Days since 1970-01-01 (UTC).
+def by_day(lines: Frame) -> Frame:
+    """Sum lines to a row for a customer and a day on which something was bought or returned.
 
     Returns
     -------
     narwhals.LazyFrame
-        ``customer_id`` and whole numbers (the median of order values may end in a half), a row a
-        customer; the input of :func:`finish`.
+        ``customer_id``, ``event_day`` and whole numbers that add up over days; ``max_e4`` (the
+        largest purchase) and ``last_return_day`` are null on days without.
     """
-    known = known_by(lines, as_of_day)
-    bought = purchases(known)
-    days = bought.group_by("customer_id", "event_day").agg(
-        nw.col("amount_e4").sum().alias("amount_e4")
-    )
-    return (
-        _line_facts(known, as_of_day)
-        .join(_purchase_facts(bought, as_of_day), on="customer_id", how="left")
-        .join(_rhythm_facts(days), on="customer_id", how="left")
-        # SQL engines widen a sum beyond 64 bits.
-        .with_columns(
-            nw.exclude("customer_id", "median_e4").cast(nw.Int64),
-            nw.col("median_e4").cast(nw.Float64),
-        )
-    )
-
-
-def _within(days: int, as_of_day: int) -> nw.Expr:
-    return nw.col("event_day") > as_of_day - days
-
-
-def _sum_where(condition: nw.Expr, column: str) -> nw.Expr:
-    return nw.when(condition).then(nw.col(column)).otherwise(nw.lit(0)).sum()
-
-
-def _line_facts(known: nw.LazyFrame[Any], as_of_day: int) -> nw.LazyFrame[Any]:
     bought = nw.col("amount_e4") > 0
     returned = nw.col("amount_e4") < 0
     product = bought & nw.col("is_product")
-    category = nw.when(product).then(nw.col("category"))
-    recent = nw.when(product & _within(180, as_of_day)).then(nw.col("category"))
-    flagged = known.with_columns(
-        category.alias("_category"),
-        recent.alias("_category_180d"),
-        nw.when(bought).then(nw.col("channel")).alias("_channel"),
+    flagged = lines.with_columns(
         # Whole ten-thousandths, as money: a sum of fractions would depend on the lines' order.
         nw.when(product)
         .then((nw.col("quantity") * UNIT_E4 + 0.5).floor().cast(nw.Int64))
         .alias("_quantity_e4"),
         # The discount of a returned line was given with its sale; the sale is not rewritten.
         nw.when(~returned).then(nw.col("discount_e4")).alias("_discount_e4"),
-        nw.when(returned).then(nw.col("event_day")).alias("_return_day"),
+        nw.when(product).then(nw.col("category")).alias("_category"),
+        nw.when(bought).then(nw.col("channel")).alias("_channel"),
     )
-    return flagged.group_by("customer_id").agg(
-        nw.col("event_day").min().alias("first_line_day"),
+    of_lines = flagged.group_by("customer_id", "event_day").agg(
         nw.col("amount_e4").sum().alias("net_e4"),
-        *(
-            _sum_where(_within(n, as_of_day), "amount_e4").alias(f"net_e4_{n}d")
-            for n in WINDOW_DAYS
-        ),
-        nw.col("_return_day").count().alias("returns"),
-        nw.col("_return_day").max().alias("last_return_day"),
-        _sum_where(returned, "amount_e4").alias("returned_e4"),
-        nw.when(product).then(nw.lit(1)).otherwise(nw.lit(0)).sum().alias("product_lines"),
+        sum_where(returned, "amount_e4").alias("returned_e4"),
+        count_where(returned).alias("returns"),
+        count_where(product).alias("product_lines"),
         nw.col("_quantity_e4").count().alias("quantity_lines"),
         nw.col("_quantity_e4").sum().alias("quantity_e4"),
         nw.col("_discount_e4").count().alias("discount_lines"),
         nw.col("_discount_e4").sum().alias("discount_e4"),
-        # A distinct count ignores nulls in SQL but not in every engine: count the values alone.
-        (nw.col("_category").n_unique() - _has_null("_category")).alias("categories"),
-        (nw.col("_category_180d").n_unique() - _has_null("_category_180d")).alias(
-            "categories_180d"
-        ),
-        (nw.col("_channel").n_unique() - _has_null("_channel")).alias("channels"),
+        count_where(bought & (nw.col("discount_e4") > 0)).alias("discounted_lines"),
+        count_where(bought).alias("sold_lines"),
+        # That a table has categories at all shows on any line, be it a return.
         nw.col("category").count().alias("category_lines"),
         nw.col("channel").count().alias("channel_lines"),
     )
-
-
-def _has_null(column: str) -> nw.Expr:
-    return nw.col(column).is_null().cast(nw.Int64).max()
-
-
-def _purchase_facts(bought: nw.LazyFrame[Any], as_of_day: int) -> nw.LazyFrame[Any]:
-    return bought.group_by("customer_id").agg(
+    logged = (
+        purchases(lines)
+        .with_columns(nw.col("amount_e4").cast(nw.Float64).log().alias("_log"))
+        .with_columns(
+            in_parts(nw.col("_log"), LOG_PARTS).alias("_fine"),
+            in_parts(nw.col("_log"), ROUGH_LOG_PARTS).alias("_rough"),
+        )
+        .with_columns((nw.col("_rough") * nw.col("_rough")).alias("_squared"))
+    )
+    of_purchases = logged.group_by("customer_id", "event_day").agg(
         nw.len().alias("purchases"),
         nw.col("amount_e4").sum().alias("gross_e4"),
         nw.col("amount_e4").max().alias("max_e4"),
-        nw.col("amount_e4").median().alias("median_e4"),
-        *(
-            nw.when(_within(n, as_of_day))
-            .then(nw.lit(1))
-            .otherwise(nw.lit(0))
-            .sum()
-            .alias(f"purchases_{n}d")
-            for n in WINDOW_DAYS
-        ),
+        nw.col("_fine").sum().alias("log_values"),
+        nw.col("_rough").sum().alias("rough_logs"),
+        nw.col("_squared").sum().alias("rough_logs_squared"),
     )
-
-
-def _rhythm_facts(days: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    bounds = days.group_by("customer_id").agg(
-        nw.col("event_day").min().alias("first_day"),
-        nw.col("event_day").max().alias("last_day"),
-        nw.len().alias("purchase_days"),
-    )
-    previous = nw.col("event_day").shift(1).over("customer_id", order_by="event_day")
-    gaps = (
-        days.with_columns(previous.alias("previous_day"))
-        .with_columns((nw.col("event_day") - nw.col("previous_day")).cast(nw.Int64).alias("gap"))
-        .join(bounds, on="customer_id", how="left")
-        .with_columns(
-            (nw.col("gap") * nw.col("gap")).alias("gap_squared"),
-            nw.when(nw.col("previous_day") == nw.col("first_day"))
-            .then(nw.col("gap"))
-            .alias("gap_first"),
-            nw.when(nw.col("event_day") == nw.col("last_day"))
-            .then(nw.col("gap"))
-            .alias("gap_last"),
-            nw.when(nw.col("event_day") == nw.col("first_day"))
-            .then(nw.col("amount_e4"))
-            .alias("first_e4"),
-            nw.when(nw.col("event_day") == nw.col("last_day"))
-            .then(nw.col("amount_e4"))
-            .alias("last_e4"),
+    return whole(
+        of_lines.join(of_purchases, on=["customer_id", "event_day"], how="left").with_columns(
+            nw.col(_PURCHASE_SUMS).fill_null(0),
+            nw.when(nw.col("returns") > 0).then(nw.col("event_day")).alias("last_return_day"),
         )
     )
-    sums = gaps.group_by("customer_id").agg(
-        nw.col("gap_squared").sum().alias("gaps_squared"),
-        nw.col("gap").max().alias("gap_max_days"),
-        nw.col("gap_first").max().alias("gap_first_days"),
-        nw.col("gap_last").max().alias("gap_last_days"),
-        nw.col("first_e4").max().alias("first_e4"),
-        nw.col("last_e4").max().alias("last_e4"),
-    )
-    return bounds.join(sums, on="customer_id", how="left")
 
 
-def finish(sums: nw.DataFrame[Any], as_of_day: int) -> nw.DataFrame[Any]:
-    """Turn whole numbers into the features, row by row.
-
-    Parameters
-    ----------
-    sums
-        What :func:`sums_as_of` gave.
+def by_label(lines: Frame, label: Label) -> Frame:
+    """Sum purchased lines to a row for a customer and a category of products, or a channel.
 
     Returns
     -------
-    narwhals.DataFrame
-        ``customer_id`` and the columns of :data:`features.catalogue.FEATURES`.
+    narwhals.LazyFrame
+        ``customer_id``, ``label``, ``lines``, ``days`` (different days on which it was bought),
+        ``last_day``; the first two add up over parts of a history that share no day.
     """
-    counts = ("purchases", "purchase_days", *(f"purchases_{n}d" for n in WINDOW_DAYS))
-    frame = sums.with_columns(nw.col(*counts).fill_null(0).cast(nw.Int64))
-    repeat_days = nw.col("purchase_days") - 1
-    span = nw.col("last_day") - nw.col("first_day")
-    frame = frame.with_columns(
-        nw.lit(as_of_day).alias("as_of_day"),
-        (as_of_day - nw.col("last_day")).alias("recency_days"),
-        (as_of_day - nw.col("first_day")).alias("tenure_days"),
-        (as_of_day - nw.col("first_line_day")).alias("known_days"),
-        (as_of_day - nw.col("last_return_day")).alias("days_since_return"),
-        _money("net_e4").alias("spend_net"),
-        _money("gross_e4").fill_null(0.0).alias("spend_gross"),
-        _ratio(nw.col("gross_e4") - nw.col("first_e4"), repeat_days, UNIT_E4).alias(
-            "monetary_value"
+    bought = nw.col("amount_e4") > 0
+    if label == "category":
+        bought = bought & nw.col("is_product")
+    return whole(
+        lines.filter(bought, ~nw.col(label).is_null())
+        .group_by("customer_id", nw.col(label).alias("label"), "event_day")
+        .agg(nw.len().alias("lines"))
+        .group_by("customer_id", "label")
+        .agg(
+            nw.col("lines").sum(),
+            nw.len().alias("days"),
+            nw.col("event_day").max().alias("last_day"),
         ),
-        _ratio(nw.col("gross_e4"), nw.col("purchases"), UNIT_E4).alias("order_value_mean"),
-        _money("median_e4").alias("order_value_median"),
-        _money("max_e4").alias("order_value_max"),
-        _money("first_e4").alias("order_value_first"),
-        _money("last_e4").alias("order_value_last"),
-        *(_money(f"net_e4_{n}d").alias(f"spend_{n}d") for n in WINDOW_DAYS),
-        (2 * nw.col("purchases_30d") - nw.col("purchases_60d")).alias("purchases_change_30d"),
-        (2 * nw.col("purchases_90d") - nw.col("purchases_180d")).alias("purchases_change_90d"),
-        ((2 * nw.col("net_e4_30d") - nw.col("net_e4_60d")).cast(nw.Float64) / UNIT_E4).alias(
-            "spend_change_30d"
-        ),
-        ((2 * nw.col("net_e4_90d") - nw.col("net_e4_180d")).cast(nw.Float64) / UNIT_E4).alias(
-            "spend_change_90d"
-        ),
-        _ratio(span, repeat_days).alias("gap_mean_days"),
-        _spread(nw.col("gaps_squared"), span, repeat_days).alias("gap_std_days"),
-        _ratio(nw.col("purchase_days"), as_of_day - nw.col("first_day") + 1).alias("purchase_rate"),
-        ((0 - nw.col("returned_e4")).cast(nw.Float64) / UNIT_E4).alias("returns_value"),
-        _ratio(0 - nw.col("returned_e4"), nw.col("gross_e4")).alias("returns_share"),
-        _ratio(nw.col("product_lines"), nw.col("purchases")).alias("lines_per_purchase"),
-        _known(
-            _ratio(nw.col("quantity_e4"), nw.col("purchases"), UNIT_E4),
-            nw.col("quantity_lines") > 0,
-        ).alias("quantity_per_purchase"),
-        _known(
-            _ratio(nw.col("discount_e4"), nw.col("gross_e4").fill_null(0) + nw.col("discount_e4")),
-            nw.col("discount_lines") > 0,
-        ).alias("discount_share"),
-        _known(nw.col("categories"), nw.col("category_lines") > 0).alias("categories"),
-        _known(nw.col("categories_180d"), nw.col("category_lines") > 0).alias("categories_180d"),
-        _known(nw.col("channels"), nw.col("channel_lines") > 0).alias("channels"),
-    )
-    frame = frame.with_columns(
-        _ratio(nw.col("recency_days"), nw.col("gap_mean_days")).alias("lateness")
-    )
-    return frame.select(
-        "customer_id",
-        *(
-            nw.col(f.name).cast(nw.Int64 if f.kind == "count" else nw.Float64).alias(f.name)
-            for f in FEATURES
-        ),
+        "label",
     )
 
 
-def _money(column: str) -> nw.Expr:
-    return nw.col(column).cast(nw.Float64) / UNIT_E4
+def totals(days: Frame) -> Frame:
+    """Sum days to a row a customer.
+
+    Parameters
+    ----------
+    days
+        From :func:`by_day`.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        ``customer_id`` and :data:`TOTALS`; null where there was no purchase, return or gap.
+    """
+    of_days = days.group_by("customer_id").agg(
+        *(nw.col(name).sum() for name in _DAY_SUMS),
+        nw.col("event_day").min().alias("first_line_day"),
+        nw.col("last_return_day").max(),
+        nw.col("max_e4").max(),
+    )
+    bought = days.filter(nw.col("purchases") > 0).select("customer_id", "event_day", "gross_e4")
+    previous = nw.col("event_day").shift(1).over("customer_id", order_by="event_day")
+    gaps = bought.with_columns(previous.alias("_previous")).with_columns(
+        (nw.col("event_day") - nw.col("_previous")).alias("_gap")
+    )
+    ends = gaps.group_by("customer_id").agg(
+        nw.col("event_day").min().alias("first_day"),
+        nw.col("event_day").max().alias("last_day"),
+        nw.len().alias("purchase_days"),
+        (nw.col("_gap") * nw.col("_gap")).sum().alias("gaps_squared"),
+        nw.col("_gap").max().alias("gap_max_days"),
+    )
+    first, last = (
+        nw.col("event_day") == nw.col("first_day"),
+        (nw.col("event_day") == nw.col("last_day")),
+    )
+    at_ends = (
+        gaps.join(ends.select("customer_id", "first_day", "last_day"), on="customer_id", how="left")
+        .filter(first | last | (nw.col("_previous") == nw.col("first_day")))
+        .group_by("customer_id")
+        .agg(
+            nw.when(first).then(nw.col("gross_e4")).max().alias("first_e4"),
+            nw.when(last).then(nw.col("gross_e4")).max().alias("last_e4"),
+            nw.when(nw.col("_previous") == nw.col("first_day"))
+            .then(nw.col("_gap"))
+            .max()
+            .alias("gap_first_days"),
+            nw.when(last).then(nw.col("_gap")).max().alias("gap_last_days"),
+        )
+    )
+    joined = of_days.join(ends, on="customer_id", how="left").join(
+        at_ends, on="customer_id", how="left"
+    )
+    counted = joined.with_columns(nw.col("purchase_days", "gaps_squared").fill_null(0))
+    return whole(counted).select("customer_id", *TOTALS)
 
 
-def _known(value: nw.Expr, condition: nw.Expr) -> nw.Expr:
-    return nw.when(condition).then(value)
+def merge(earlier: Frame, later: Frame) -> Frame:
+    """Add the totals of later days to those of earlier ones, customer by customer.
+
+    Every purchase day in ``later`` must lie after every one in ``earlier`` of that customer: the
+    gap between the last of these and the first of those then joins the gaps of both.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        As :func:`totals` over all the days.
+    """
+    both = nw.concat(
+        [
+            earlier.with_columns(nw.lit(0).alias("_part")),
+            later.with_columns(nw.lit(1).alias("_part")),
+        ]
+    )
+
+    def of(part: int, name: str) -> nw.Expr:
+        return nw.when(nw.col("_part") == part).then(nw.col(name)).max()
+
+    parts = both.group_by("customer_id").agg(
+        *(nw.col(name).sum() for name in _TOTAL_SUMS),
+        *(nw.col(name).min() for name in _EARLIEST),
+        *(nw.col(name).max() for name in _LATEST),
+        *(of(0, name).alias(f"{name}_0") for name in (*_AT_ENDS, "last_day", "purchase_days")),
+        *(of(1, name).alias(f"{name}_1") for name in (*_AT_ENDS, "first_day", "purchase_days")),
+    )
+    bridge = nw.col("first_day_1") - nw.col("last_day_0")
+    bridged = parts.with_columns(bridge.alias("_bridge"))
+    one_before, one_after = nw.col("purchase_days_0") == 1, nw.col("purchase_days_1") == 1
+    return whole(
+        bridged.with_columns(
+            (nw.col("gaps_squared") + (nw.col("_bridge") * nw.col("_bridge")).fill_null(0)).alias(
+                "gaps_squared"
+            ),
+            nw.max_horizontal("gap_max_days", "_bridge").alias("gap_max_days"),
+            nw.coalesce("first_e4_0", "first_e4_1").alias("first_e4"),
+            nw.coalesce("last_e4_1", "last_e4_0").alias("last_e4"),
+            nw.coalesce(
+                nw.col("gap_first_days_0"),
+                nw.when(one_before).then(nw.col("_bridge")),
+                nw.when(nw.col("purchase_days_0").fill_null(0) == 0).then(
+                    nw.col("gap_first_days_1")
+                ),
+            ).alias("gap_first_days"),
+            nw.coalesce(
+                nw.col("gap_last_days_1"),
+                nw.when(one_after).then(nw.col("_bridge")),
+                nw.col("gap_last_days_0"),
+            ).alias("gap_last_days"),
+        ).select("customer_id", *TOTALS)
+    )
 
 
-def _ratio(over: nw.Expr, under: nw.Expr, unit: float = 1.0) -> nw.Expr:
-    """Divide, null where there is nothing to divide by."""
-    divisor = under.cast(nw.Float64)
-    return nw.when(divisor > 0).then(over.cast(nw.Float64) / divisor / unit)
+def merge_labels(earlier: Frame, later: Frame) -> Frame:
+    """Add later rows of :func:`by_label` to earlier ones that share no day with them."""
+    return whole(
+        nw.concat([earlier, later])
+        .group_by("customer_id", "label")
+        .agg(nw.col("lines").sum(), nw.col("days").sum(), nw.col("last_day").max()),
+        "label",
+    )
 
 
-def _spread(squares: nw.Expr, total: nw.Expr, count: nw.Expr) -> nw.Expr:
-    """Population standard deviation from exact sums: sqrt(n * sum of squares - sum^2) / n."""
-    n = count.cast(nw.Int64)
-    whole = total.cast(nw.Int64)
-    variance = (n * squares - whole * whole).cast(nw.Float64)
-    return nw.when(n > 0).then(variance.sqrt() / n.cast(nw.Float64))
+def windows(days: Frame, as_of_day: int) -> Frame:
+    """Sum the recent days within each window.
+
+    Parameters
+    ----------
+    days
+        Rows of :func:`by_day` known by the day, at least those of the last
+        :data:`features.catalogue.LOOK_BACK_DAYS` days.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        ``customer_id`` and Int64 sums, for customers with such a day.
+    """
+    recent = days.filter(after(as_of_day, LOOK_BACK_DAYS))
+    year_ago = as_of_day - YEAR
+
+    def then_next(days_after: int) -> nw.Expr:
+        day = nw.col("event_day")
+        return (day > year_ago) & (day <= year_ago + days_after)
+
+    return whole(
+        recent.group_by("customer_id").agg(
+            *(sum_where(after(as_of_day, n), "net_e4").alias(f"net_e4_{n}d") for n in WINDOW_DAYS),
+            *(
+                sum_where(after(as_of_day, n), "purchases").alias(f"purchases_{n}d")
+                for n in WINDOW_DAYS
+            ),
+            *(
+                sum_where(after(as_of_day, n), name).alias(f"{name}_{n}d")
+                for name in ("returns", "returned_e4")
+                for n in (90, YEAR)
+            ),
+            sum_where(after(as_of_day, YEAR), "discount_e4").alias(f"discount_e4_{YEAR}d"),
+            sum_where(after(as_of_day, YEAR), "gross_e4").alias(f"gross_e4_{YEAR}d"),
+            *(
+                sum_where(then_next(n), name).alias(f"{name}_next_{n}d_last_year")
+                for name in ("purchases", "net_e4")
+                for n in SEASON_DAYS
+            ),
+            sum_where((nw.col("event_day") <= year_ago) & after(year_ago, 90), "purchases").alias(
+                "purchases_90d_last_year"
+            ),
+        )
+    )
+
+
+def breadth(labels: Frame, name: Label) -> Frame:
+    """Look at a customer's whole list of categories or channels.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        ``customer_id``, and with the label's name before them ``_count``, ``_lines``,
+        ``_line_logs`` (sum of n ln n over labels of n lines, in parts of 2^-20), ``_most``
+        (lines of the favourite), ``_repeated`` (labels bought on more days than one) as Int64, and
+        ``_favourite`` (String).
+    """
+    lines = nw.col("lines").cast(nw.Float64)
+    logged = labels.with_columns(in_parts(lines * lines.log(), NLOGN_PARTS).alias("_nlogn"))
+    counted = whole(
+        logged.group_by("customer_id").agg(
+            nw.len().alias(f"{name}_count"),
+            nw.col("lines").sum().alias(f"{name}_lines_in_all"),
+            nw.col("_nlogn").sum().alias(f"{name}_line_logs"),
+            nw.col("lines").max().alias(f"{name}_most"),
+            count_where(nw.col("days") > 1).alias(f"{name}_repeated"),
+        )
+    )
+    return counted.join(
+        commonest(labels, "label", "lines", f"{name}_favourite"), on="customer_id", how="left"
+    )
+
+
+def recent_labels(labels: Frame, name: Label, as_of_day: int) -> Frame:
+    """Count the labels bought in the last 180 days."""
+    recent = labels.filter(nw.col("last_day") > as_of_day - 180)
+    return whole(recent.group_by("customer_id").agg(nw.len().alias(f"{name}_count_180d")))

@@ -3,42 +3,58 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from features.errors import InputError
-
-CONTRACT = {
-    "customer_id": "who bought",
-    "ordered_at": "when",
-    "amount": "what the customer paid for the line, after discount",
-    "order_id": "lines with one order_id are one order",
-    "quantity": "pieces",
-    "unit_price": "price of one piece",
-    "discount": "informative, never subtracted again",
-    "cost": "cost of the goods",
-    "category": "what was bought",
-    "channel": "where it was bought",
-    "arrived_at": "when the line became known",
-}
-"""The columns of `orders`, with what they mean."""
+from features.ingest.contract import CONTRACT, TABLES, Table
 
 
-def resolve_columns(present: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
+def mapping_of(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
+    """Pick a table's part of a mapping of all; a name without a table is one of orders.
+
+    >>> mapping_of("interactions", {"interactions.kind": "event_type", "amount": "total"})
+    {'kind': 'event_type'}
+    >>> mapping_of("orders", {"interactions.kind": "event_type", "amount": "total"})
+    {'amount': 'total'}
+    >>> mapping_of("orders", {"interaction.kind": "event_type"})
+    Traceback (most recent call last):
+    ...
+    features.errors.InputError: interaction.kind names no table; write orders, customers, \
+interactions, treatments or contracts before the point, as in interactions.kind
+
+    Raises
+    ------
+    InputError
+        A key names no table, or no column of its table.
+    """
+    picked = {}
+    for key, named in mapping.items():
+        owner, column = _owner(key)
+        _check_column(owner, column)
+        if owner == table:
+            picked[column] = named
+    return picked
+
+
+def resolve_columns(
+    table: Table, present: Sequence[str], mapping: Mapping[str, str]
+) -> dict[str, str]:
     """Find the file's column for each contract column that the file has.
 
     A mapped column is taken as named; any other contract column is taken if the file has one of
     its name, in any letter case where only one fits.
 
-    >>> resolve_columns(["Customer_ID", "ordered_at", "amount"], {})
+    >>> resolve_columns("orders", ["Customer_ID", "ordered_at", "amount"], {})
     {'customer_id': 'Customer_ID', 'ordered_at': 'ordered_at', 'amount': 'amount'}
 
     The amount is the column `amount`, or else quantity times unit price; a mapping of those two
     wins over a column that is merely called so.
 
     >>> file = ["who", "ordered_at", "amount", "n", "price"]
-    >>> resolve_columns(file, {"customer_id": "who", "quantity": "n", "unit_price": "price"})
+    >>> mapping = {"customer_id": "who", "quantity": "n", "unit_price": "price"}
+    >>> resolve_columns("orders", file, mapping)
     {'customer_id': 'who', 'ordered_at': 'ordered_at', 'quantity': 'n', 'unit_price': 'price'}
-    >>> resolve_columns(["Customer ID", "ordered_at", "amount"], {})
+    >>> resolve_columns("orders", ["Customer ID", "ordered_at", "amount"], {})
     Traceback (most recent call last):
     ...
     features.errors.InputError: no column for customer_id; name it with \
@@ -50,14 +66,38 @@ def resolve_columns(present: Sequence[str], mapping: Mapping[str, str]) -> dict[
         The mapping names an unknown contract column or a column that the file lacks, or a
         required column is missing.
     """
-    _check_mapping(present, mapping)
+    for column, named in mapping.items():
+        _check_column(table, column)
+        if named not in present:
+            raise InputError(
+                f"column {named!r}, mapped to {column}, is not in the file"
+                f"{_did_you_mean(named, present)} (the file has {_listed(present)})"
+            )
     found = {
-        column: named
-        for column in CONTRACT
-        if (named := mapping.get(column) or _by_name(column, present)) is not None
+        name: held
+        for name in CONTRACT[table].names
+        if (held := mapping.get(name) or _by_name(name, present)) is not None
     }
-    _check_required(found, present)
-    return _one_amount(found, mapping)
+    for needed in CONTRACT[table].columns:
+        if needed.required and needed.name not in found:
+            remedy = _map_option(table, needed.name, present)
+            raise InputError(
+                f"no column for {needed.name}; {remedy} (the file has {_listed(present)})"
+            )
+    return _with_amount(found, present, mapping) if table == "orders" else found
+
+
+def _owner(key: str) -> tuple[Table, str]:
+    name, point, column = key.partition(".")
+    if not point:
+        return "orders", key
+    for table in TABLES:
+        if table == name:
+            return table, column
+    raise InputError(
+        f"{key} names no table; write {', '.join(TABLES[:-1])} or {TABLES[-1]} before the point, "
+        "as in interactions.kind"
+    )
 
 
 def _by_name(column: str, present: Sequence[str]) -> str | None:
@@ -67,45 +107,36 @@ def _by_name(column: str, present: Sequence[str]) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def _check_mapping(present: Sequence[str], mapping: Mapping[str, str]) -> None:
-    for column, named in mapping.items():
-        if column not in CONTRACT:
-            close = difflib.get_close_matches(column, CONTRACT, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise InputError(
-                f"{column} is no column of orders{hint} (map one of {', '.join(CONTRACT)})"
-            )
-        if named not in present:
-            raise InputError(
-                f"column {named!r}, mapped to {column}, is not in the file"
-                f"{_did_you_mean(named, present)} (the file has {_listed(present)})"
-            )
+def _check_column(table: Table, column: str) -> None:
+    names = CONTRACT[table].names
+    if column in names:
+        return
+    close: Iterable[str] = difflib.get_close_matches(column, names, n=1)
+    elsewhere = [f"{other}.{column}" for other in TABLES if column in CONTRACT[other].names]
+    hint = "".join(f"; did you mean {name}?" for name in [*close, *elsewhere][:1])
+    raise InputError(f"{column} is no column of {table}{hint} (map one of {', '.join(names)})")
 
 
-def _check_required(found: Mapping[str, str], present: Sequence[str]) -> None:
-    for column in ("customer_id", "ordered_at"):
-        if column not in found:
-            guess = _closest(column, present)
-            raise InputError(
-                f"no column for {column}; name it with "
-                f"`--map {column}={_quoted(guess) if guess else 'COLUMN'}` "
-                f"(the file has {_listed(present)})"
-            )
+def _with_amount(
+    found: dict[str, str], present: Sequence[str], mapping: Mapping[str, str]
+) -> dict[str, str]:
+    """Keep either the amount or the unit price, whichever gives the money."""
     if "amount" not in found and not {"quantity", "unit_price"} <= set(found):
         missing = "unit_price" if "quantity" in found else "amount"
-        guess = _closest(missing, present)
-        remedy = f"name it with `--map {missing}={_quoted(guess) if guess else 'COLUMN'}`" + (
+        remedy = _map_option("orders", missing, present) + (
             "" if missing == "unit_price" else ", or map quantity and unit_price"
         )
         raise InputError(f"no column for {missing}; {remedy} (the file has {_listed(present)})")
-
-
-def _one_amount(found: dict[str, str], mapping: Mapping[str, str]) -> dict[str, str]:
-    """Keep either the amount or the unit price, whichever gives the money."""
     both_mapped = {"quantity", "unit_price"} <= set(mapping)
     product = "amount" not in found or ("amount" not in mapping and both_mapped)
     dropped = "amount" if product else "unit_price"
     return {column: named for column, named in found.items() if column != dropped}
+
+
+def _map_option(table: Table, column: str, present: Sequence[str]) -> str:
+    guess = _closest(column, present)
+    key = column if table == "orders" else f"{table}.{column}"
+    return f"name it with `--map {key}={_quoted(guess) if guess else 'COLUMN'}`"
 
 
 def _did_you_mean(name: str, present: Sequence[str]) -> str:

@@ -1,34 +1,25 @@
-"""Order lines: what each raw row says, read column by column, before any row is judged."""
+"""Orders: a row is a line of a purchase, or a return."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
-from features.errors import InputError
-from features.ingest.amounts import AMOUNT_LIMIT_E4, Numbers, read_numbers
-from features.ingest.codes import read_ids, read_labels
-from features.ingest.moments import UTC_MOMENT, Moments, read_moments
+from features.ingest.given import Finding, Given
+from features.ingest.schemas import clean_schema
+from features.ingest.shaping import (
+    Shaped,
+    customer_reason,
+    dated,
+    structural_reasons,
+    time_reasons,
+    unreadable_notes,
+    zone_note,
+)
 from features.settings import DataSettings
 
-LINE_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
-    "customer_id": pl.String,
-    "ordered_at": UTC_MOMENT,
-    "arrived_at": UTC_MOMENT,
-    "order_key": pl.String,
-    "event_day": pl.Int32,
-    "known_day": pl.Int32,
-    "amount_e4": pl.Int64,
-    "quantity": pl.Float64,
-    "discount_e4": pl.Int64,
-    "cost_e4": pl.Int64,
-    "category": pl.String,
-    "channel": pl.String,
-    "is_product": pl.Boolean,
-}
+LINE_SCHEMA: Final = clean_schema("orders")
 """Columns of a clean line; `customer_id` is Int64 where every one is an integer.
 
 Times are in UTC, days are counted from 1970-01-01, and money in ten-thousandths of the currency
@@ -37,71 +28,25 @@ which the line may be used: that of the order or of its arrival, whichever is la
 """
 
 
-@dataclass(frozen=True)
-class ReadLines:
-    """Rows as read: as many as the file has, in its order."""
-
-    lines: pl.DataFrame
-    """Columns as in ``LINE_SCHEMA``, null where unreadable; ids still text."""
-    amount_given: pl.Series
-    """Whether there was a number, be it absurd."""
-    ordered: Moments
-    notes: pl.DataFrame
-    """What is odd about a row, but no reason to set it aside: one Boolean column each."""
-
-
-def read_lines(raw: pl.DataFrame, columns: Mapping[str, str], settings: DataSettings) -> ReadLines:
-    """Read each contract column from the file's column that holds it.
-
-    Raises
-    ------
-    InputError
-        A column cannot be what it is mapped to at all.
-    """
-    given = {contract: raw[name] for contract, name in columns.items()}
-    ordered = read_moments(given["ordered_at"], settings.date_format)
-    arrived_at, unreadable_arrivals = _arrivals(given.get("arrived_at"), settings, ordered)
-    numbers: dict[str, Numbers] = {
-        name: read_numbers(given[name])
-        for name in ("amount", "quantity", "unit_price", "discount", "cost")
-        if name in given
-    }
-    amount_e4, rough_amount = _amounts(numbers)
-    read = {
-        "customer_id": read_ids(given["customer_id"]),
-        "ordered_at": ordered.at,
-        "arrived_at": arrived_at,
-        "order_key": read_ids(given["order_id"]) if "order_id" in given else None,
-        "amount_e4": amount_e4,
-        "quantity": _pieces(numbers["quantity"]) if "quantity" in numbers else None,
-        "discount_e4": numbers["discount"].to_e4() if "discount" in numbers else None,
-        "cost_e4": numbers["cost"].to_e4() if "cost" in numbers else None,
-        "category": read_labels(given["category"]) if "category" in given else None,
-        "channel": read_labels(given["channel"]) if "channel" in given else None,
-    }
-    lines = pl.DataFrame(
-        {name: _or_nulls(values, name, raw.height) for name, values in read.items()}
+def shape_lines(given: Given, settings: DataSettings) -> Shaped:
+    """Make order lines of the rows of a file."""
+    amount, said, ambiguous = _amounts(given)
+    missing = amount.is_null()
+    return Shaped(
+        rows=_with_derived(given.frame(amount_e4=amount), settings),
+        reasons=[
+            *structural_reasons(given),
+            customer_reason(given),
+            *time_reasons(given, "ordered_at"),
+            Finding("absurd_amount", missing & said, _money_column(given)),
+            Finding("ambiguous_amount", missing & ambiguous, _money_column(given)),
+            Finding("unreadable_amount", missing, _money_column(given)),
+        ],
+        notes=[
+            zone_note(given, "ordered_at"),
+            *unreadable_notes(given, ("arrived_at", "quantity", "discount", "cost")),
+        ],
     )
-    unreadable = {
-        f"unreadable_{name}": read_labels(given[name]).is_not_null() & lines[field].is_null()
-        for name, field in _OPTIONAL_NUMBERS.items()
-        if name in given
-    }
-    return ReadLines(
-        lines=_with_derived(lines, settings),
-        amount_given=rough_amount.is_not_null(),
-        ordered=ordered,
-        notes=pl.DataFrame(
-            {
-                "times_without_zone": ~ordered.zoned,
-                "unreadable_arrivals": unreadable_arrivals,
-                **unreadable,
-            }
-        ),
-    )
-
-
-_OPTIONAL_NUMBERS = {"quantity": "quantity", "discount": "discount_e4", "cost": "cost_e4"}
 
 
 def product_flag(settings: DataSettings) -> pl.Expr:
@@ -116,62 +61,77 @@ def product_flag(settings: DataSettings) -> pl.Expr:
     return (~found.fill_null(value=False)).alias("is_product")
 
 
-def after_observed_until(lines: pl.DataFrame, settings: DataSettings) -> int:
-    """Count the lines whose day lies after the last one that the export is said to cover."""
-    if settings.observed_until is None:
+def returns_without_sale(lines: pl.DataFrame) -> int:
+    """Count the returned products of which the customer bought none before, as far as is known.
+
+    >>> lines = pl.DataFrame(
+    ...     {
+    ...         "customer_id": [1, 1, 2],
+    ...         "category": ["tea", "tea", "tea"],
+    ...         "ordered_at": [10, 20, 30],
+    ...         "amount_e4": [50_000, -50_000, -50_000],
+    ...         "is_product": [True, True, True],
+    ...     }
+    ... )
+    >>> returns_without_sale(lines)
+    1
+    """
+    what = ["customer_id", "category"]
+    returns = lines.filter(pl.col("amount_e4") < 0, pl.col("is_product"))
+    if returns.is_empty():
         return 0
-    last = pl.Series([settings.observed_until]).dt.epoch("d")[0]
-    return int((lines["event_day"] > last).sum())
+    sales = (
+        lines.filter(pl.col("amount_e4") > 0)
+        .join(returns, on="customer_id", how="semi")
+        .group_by(what)
+        .agg(first_sale=pl.min("ordered_at"))
+    )
+    matched = returns.join(sales, on=what, how="left", nulls_equal=True)
+    sold_before = (pl.col("first_sale") <= pl.col("ordered_at")).fill_null(value=False)
+    return int(matched.select((~sold_before).sum()).item())
 
 
-def _arrivals(
-    column: pl.Series | None, settings: DataSettings, ordered: Moments
-) -> tuple[pl.Series | None, pl.Series]:
-    """Read the times of arrival, and note which of those given are unreadable."""
-    given = read_labels(column).is_not_null() if column is not None else ~ordered.at.is_null()
-    if column is None or not given.any():
-        return None, given & False
-    try:
-        arrived = read_moments(column, settings.date_format, prefer=ordered.reading)
-    except InputError:
-        if settings.date_format is None:
-            raise
-        # The format is that of ordered_at; arrivals are often written by another system.
-        arrived = read_moments(column, prefer=ordered.reading)
-    return arrived.at, given & arrived.at.is_null()
+def money_of(shaped: Shaped, kept: pl.Series) -> dict[str, int]:
+    """Sum the money of the rows that are kept, and of those with a readable amount that are not.
+
+    Returns
+    -------
+    dict of str to int
+        Ten-thousandths: `kept` and `quarantined`, and of the kept the `least`, `middle` and `most`.
+    """
+    amounts = pl.DataFrame({"kept": kept, "e4": shaped.rows["amount_e4"]})
+    # Two million of the largest amounts would overflow 64 bits.
+    sums = amounts.select(
+        kept=pl.col("e4").filter(pl.col("kept")).cast(pl.Int128).sum(),
+        quarantined=pl.col("e4").filter(~pl.col("kept")).cast(pl.Int128).sum(),
+        least=pl.col("e4").filter(pl.col("kept")).min(),
+        middle=pl.col("e4").filter(pl.col("kept")).median().cast(pl.Int64),
+        most=pl.col("e4").filter(pl.col("kept")).max(),
+    )
+    return {name: int(value) for name, value in sums.row(0, named=True).items()}
 
 
-def _amounts(numbers: Mapping[str, Numbers]) -> tuple[pl.Series, pl.Series]:
+def _money_column(given: Given) -> str:
+    return "amount" if "amount" in given.numbers else "unit_price"
+
+
+def _amounts(given: Given) -> tuple[pl.Series, pl.Series, pl.Series]:
+    """Give the amounts, where there was a number (be it absurd), and where it has two readings."""
+    numbers = given.numbers
     if "amount" in numbers:
-        return numbers["amount"].to_e4(), numbers["amount"].rough
+        amount = numbers["amount"]
+        return amount.to_e4(), amount.rough.is_not_null(), amount.ambiguous
     quantity, price = numbers["quantity"], numbers["unit_price"]
-    return quantity.times_e4(price), quantity.rough * price.rough
-
-
-def _pieces(quantity: Numbers) -> pl.Series:
-    # Adding zero makes one zero of the two that floats have.
-    pieces = quantity.rough + 0.0
-    return pieces.set(pieces.abs() > AMOUNT_LIMIT_E4 / 10**4, None)
-
-
-def _or_nulls(values: pl.Series | None, name: str, height: int) -> pl.Series:
-    if values is not None:
-        return values
-    return pl.Series([None], dtype=LINE_SCHEMA[name]).new_from_index(0, height)
+    return (
+        quantity.times_e4(price),
+        (quantity.rough * price.rough).is_not_null(),
+        quantity.ambiguous | price.ambiguous,
+    )
 
 
 def _with_derived(lines: pl.DataFrame, settings: DataSettings) -> pl.DataFrame:
-    ordered_at, arrived_at = pl.col("ordered_at"), pl.col("arrived_at")
     # Lines of one moment are one order, for want of an order's id.
-    moment = ordered_at.dt.strftime("@%Y-%m-%dT%H:%M:%S%.6f")
-    return lines.with_columns(
-        arrived_at.fill_null(ordered_at),
-        pl.col("order_key").fill_null(moment),
-        event_day=_day(ordered_at),
-        known_day=_day(pl.max_horizontal(ordered_at, arrived_at)),
-        is_product=product_flag(settings),
-    ).select(list(LINE_SCHEMA))
-
-
-def _day(moment: pl.Expr) -> pl.Expr:
-    return moment.dt.epoch("d").cast(pl.Int32)
+    moment = pl.col("ordered_at").dt.strftime("@%Y-%m-%dT%H:%M:%S%.6f")
+    return dated(lines, "ordered_at").with_columns(
+        pl.col("order_key").fill_null(moment), product_flag(settings)
+    )

@@ -1,99 +1,178 @@
-"""Overlapping exports made one ledger, and a digest of each day of it."""
+"""Overlapping exports made one table, and a digest of each day of it."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
 
 import polars as pl
 
-from features.ingest.lines import LINE_SCHEMA
-
-IDENTITY: Final = [name for name in LINE_SCHEMA if name not in ("arrived_at", "known_day")]
-"""What makes two lines of different exports the same purchase; when we learned of it does not."""
-
-_ORDER: Final = ["customer_id", "ordered_at", "order_key"]
-SORTED_BY: Final = _ORDER + [name for name in LINE_SCHEMA if name not in _ORDER]
-"""The ledger's order, by every column, so that its bytes depend on its content alone."""
+from features.ingest.codes import IdType
+from features.ingest.contract import CONTRACT, Table
+from features.ingest.schemas import clean_schema, id_columns
 
 
-def merge_exports(exports: Sequence[pl.DataFrame]) -> tuple[pl.DataFrame, list[int]]:
-    """Merge exports, and say how many lines each added to those before it.
+def empty(table: Table, id_type: IdType) -> pl.DataFrame:
+    """A clean table without rows."""
+    return typed_ids(table, pl.DataFrame(schema=clean_schema(table)), id_type)
 
-    A line that one export has twice was bought twice; a line that two exports have once each was
-    bought once. So a line is in the ledger as often as in the export that has it most often, and
+
+def typed_ids(table: Table, rows: pl.DataFrame, id_type: IdType) -> pl.DataFrame:
+    """Give a table with ids of a type; an integer and its plain text are one customer."""
+    kind = pl.Int64 if id_type == "integer" else pl.String
+    return rows.with_columns(pl.col(id_columns(table)).cast(kind))
+
+
+def sort_rows(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+    """Sort by customer, time and every column, so that bytes depend on content alone."""
+    return rows.sort(CONTRACT[table].sorted_by, nulls_last=False).rechunk()
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A table after an export was merged into it."""
+
+    rows: pl.DataFrame
+    """Sorted by :func:`sort_rows`."""
+    added: int
+    """Rows more than before."""
+    changed_days: pl.Series
+    """The `known_day` of every row that was added, removed or altered."""
+
+
+def merge_export(table: Table, before: pl.DataFrame, export: pl.DataFrame) -> Merged:
+    """Merge an export into a sorted table.
+
+    A line that one export has twice happened twice; a line that two exports have once each
+    happened once. So a line is in the table as often as in the export that has it most often, and
     each copy became known when the first export to have that copy knew it.
 
-    >>> line = {name: [None] for name in LINE_SCHEMA} | {"customer_id": [7], "amount_e4": [100]}
-    >>> once = pl.DataFrame(line, schema=dict(LINE_SCHEMA) | {"customer_id": pl.Int64})
-    >>> merged, added = merge_exports([once, pl.concat([once, once])])
-    >>> merged.height, added
-    (2, [1, 1])
+    >>> line = {name: [None] for name in clean_schema("orders")}
+    >>> once = pl.DataFrame(line | {"amount_e4": [100]}, schema=clean_schema("orders"))
+    >>> merged = merge_export("orders", once, pl.concat([once, once]))
+    >>> merged.rows.height, merged.added
+    (2, 1)
 
-    Ids are text as soon as one export has a text.
+    Of a table with a key, such as customers, a later row replaces an earlier one.
 
-    >>> text = once.cast({"customer_id": pl.String})
-    >>> merge_exports([once, text])[0].schema["customer_id"]
-    String
+    >>> row = pl.DataFrame({"customer_id": ["7"], "region": ["north"]})
+    >>> before = pl.concat([empty("customers", "text"), row], how="diagonal")
+    >>> merged = merge_export("customers", before, before.with_columns(region=pl.lit("south")))
+    >>> merged.rows["region"].to_list(), merged.added
+    (['south'], 0)
+
+    Only customers whom the export names are looked at, so that a small export costs little more
+    than to write the table.
+
+    Parameters
+    ----------
+    before
+        The table so far, sorted by :func:`sort_rows`; both have ids of one type.
+    export
+        Clean rows in the file's order.
     """
-    if len(exports) == 1:
-        return exports[0].sort(SORTED_BY, nulls_last=False).rechunk(), [exports[0].height]
-    if any(export.schema["customer_id"] == pl.String for export in exports):
-        exports = [export.cast({"customer_id": pl.String}) for export in exports]
-    every = pl.concat(
-        export.with_columns(pl.lit(place, pl.Int32).alias("export"))
-        for place, export in enumerate(exports)
-    ).sort([*IDENTITY, "export", "arrived_at"])
-    merged = (
-        every.with_columns(_run_of(IDENTITY).alias("line"))
-        .with_columns(pl.int_range(pl.len()).over("line", "export").alias("copy"))
-        .group_by("line", "copy")
-        .agg(
-            pl.first(*IDENTITY),
-            pl.min("arrived_at", "known_day"),
-            pl.min("export"),
-        )
+    # A null stands for nobody, and is no customer that a ledger has; a doctest may.
+    customers = export["customer_id"].unique().implode()
+    named = before["customer_id"].is_in(customers, nulls_equal=True)
+    touched = before.filter(named)
+    merge = _merged_by_key if CONTRACT[table].key else _merged_by_multiplicity
+    merged = sort_rows(table, merge(table, touched, export))
+    whole = (
+        merged
+        if touched.height == before.height
+        else before.filter(~named).merge_sorted(merged, "customer_id").rechunk()
     )
-    counts = dict(merged["export"].value_counts().iter_rows())
-    added = [int(counts.get(place, 0)) for place in range(len(exports))]
-    return merged.select(list(LINE_SCHEMA)).sort(SORTED_BY).rechunk(), added
+    return Merged(whole, merged.height - touched.height, _changed_days(touched, merged))
 
 
-def _run_of(columns: Sequence[str]) -> pl.Expr:
-    """Give each run of rows that are equal in all columns a number."""
-    starts = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in columns)
-    return starts.cum_sum()
+def _changed_days(before: pl.DataFrame, after: pl.DataFrame) -> pl.Series:
+    """Find the days whose rows differ, by a sum of hashes that this process alone compares."""
+    sums = [
+        rows.select("known_day", hash=rows.hash_rows())
+        .group_by("known_day")
+        .agg(pl.len(), pl.col("hash").sum())
+        for rows in (before, after)
+    ]
+    same = sums[0].join(sums[1], on=["known_day", "len", "hash"], how="semi", nulls_equal=True)
+    return (
+        pl.concat(sums)["known_day"]
+        .unique()
+        .to_frame()
+        .join(same, on="known_day", how="anti", nulls_equal=True)
+        .to_series()
+    )
 
 
-def daily_digests(lines: pl.DataFrame) -> pl.DataFrame:
-    """Digest the lines of each day on which some became known.
+def _merged_by_multiplicity(
+    table: Table, before: pl.DataFrame, export: pl.DataFrame
+) -> pl.DataFrame:
+    """Keep as many copies of a line as the table or the export has, each known at the earliest."""
+    if before.is_empty():
+        return export.rechunk()
+    identity = CONTRACT[table].identity
+    numbered = [_with_copies(rows, identity) for rows in (before, export)]
+    return (
+        pl.concat(numbered)
+        .group_by(*identity, "copy")
+        .agg(pl.min("arrived_at", "known_day"))
+        .select(list(clean_schema(table)))
+    )
 
-    The digest is the SHA-256 of the day's lines, written out and sorted, and so depends on no
-    library's hash, nor on the order of lines; equal lines count as often as they are there.
+
+def _with_copies(rows: pl.DataFrame, identity: Sequence[str]) -> pl.DataFrame:
+    """Number the copies of each line, the earliest known first."""
+    # Rows that are alone, nearly all of them, need no order among themselves.
+    alone = rows.select(pl.struct(identity).is_unique()).to_series()
+    several = rows.filter(~alone).sort("arrived_at")
+    return pl.concat(
+        [
+            rows.filter(alone).with_columns(copy=pl.lit(0, pl.Int64)),
+            several.with_columns(copy=pl.int_range(pl.len()).over(identity)),
+        ]
+    )
+
+
+def _merged_by_key(table: Table, before: pl.DataFrame, export: pl.DataFrame) -> pl.DataFrame:
+    key = list(CONTRACT[table].key)
+    return pl.concat([before, export]).unique(key, keep="last", maintain_order=True)
+
+
+def daily_digests(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+    """Digest the rows of each day on which some became known.
+
+    The digest is the SHA-256 of the day's rows, written out and sorted, and so depends on no
+    library's hash, nor on the order of rows; equal rows count as often as they are there.
 
     Returns
     -------
     pl.DataFrame
-        `known_day` (Int32, days since 1970-01-01, ascending), `lines` (Int64), `digest` (hex).
+        `known_day` (Int32, days since 1970-01-01, ascending; null first, for rows that are known
+        always), `rows` (Int64), `digest` (hex).
     """
-    texts = lines.select("known_day", pl.concat_str(_canonical(lines)).alias("text"))
+    texts = rows.select("known_day", pl.concat_str(_canonical(table)).alias("text"))
     days = (
         texts.group_by("known_day")
-        .agg(pl.len().cast(pl.Int64).alias("lines"), pl.col("text").sort().str.join("\n"))
+        .agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("text").sort().str.join("\n"))
         .sort("known_day")
     )
     digests = [hashlib.sha256(text.encode()).hexdigest() for text in days["text"]]
-    return days.select("known_day", "lines", pl.Series("digest", digests, dtype=pl.String))
+    return days.select("known_day", "rows", pl.Series("digest", digests, dtype=pl.String))
 
 
-def _canonical(lines: pl.DataFrame) -> list[pl.Expr]:
+def renewed_digests(table: Table, days: pl.DataFrame, merged: Merged) -> pl.DataFrame:
+    """Digest the days that changed anew, and keep the others as they were."""
+    changed = merged.changed_days.implode()
+    fresh = merged.rows.filter(pl.col("known_day").is_in(changed, nulls_equal=True))
+    kept = days.filter(~pl.col("known_day").is_in(changed, nulls_equal=True))
+    return pl.concat([kept, daily_digests(table, fresh)]).sort("known_day").rechunk()
+
+
+def _canonical(table: Table) -> list[pl.Expr]:
     """Write each column so that no other content has the same text, in any version of Polars."""
     written = []
-    for name, kind in LINE_SCHEMA.items():
+    for name, kind in clean_schema(table).items():
         value = pl.col(name)
-        if name == "customer_id":
-            value = value.cast(pl.String)
         if kind == pl.Float64:
             value = value.reinterpret(dtype=pl.Int64)
         elif kind != pl.String:

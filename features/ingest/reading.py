@@ -1,4 +1,4 @@
-"""Read a file of orders as it is: text stays text, so that nothing is lost before cleaning."""
+"""Read a file as it is: text stays text, so that nothing is lost before cleaning."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OTHER_MAGIC = {
     b"\x1f\x8b": "compressed with gzip; uncompress it first",
     b"\x28\xb5\x2f\xfd": "compressed with zstd; uncompress it first",
     b"BZh": "compressed with bzip2; uncompress it first",
-    b"%PDF": "a PDF; export the orders as CSV",
+    b"%PDF": "a PDF; export the table as CSV",
     b"SQLite format 3": "a SQLite database; export the table as CSV",
     b"PARE": "an encrypted Parquet file; save it without encryption",
     b"ARROW1": "an Arrow file; save it as Parquet",
@@ -83,7 +83,7 @@ def read_raw(path: Path) -> pl.DataFrame:
             f"{path} cannot be read: {_reason(error)}; check its permissions"
         ) from None
     if not content.strip():
-        raise InputError(f"{path} is empty; export the orders again")
+        raise InputError(f"{path} is empty; export it again")
     if content.startswith(_PARQUET_MAGIC):
         return _read_parquet(path, content)
     return _read_text(path, _as_utf8(path, content))
@@ -100,7 +100,7 @@ def _check_is_file(path: Path) -> None:
         raise InputError(f"{str(path)!r} is no usable file name: {error}; name a file") from None
     if exists:
         raise InputError(f"{path} is not a regular file; name one CSV or Parquet file")
-    raise InputError(f"{path} does not exist; check the path of the orders file")
+    raise InputError(f"{path} does not exist; check its path")
 
 
 def _reason(error: OSError) -> str:
@@ -108,12 +108,30 @@ def _reason(error: OSError) -> str:
 
 
 def _read_parquet(path: Path, content: bytes) -> pl.DataFrame:
+    # Arrow, because a damaged page makes Polars' own reader abort the process.
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
     try:
-        frame = pl.read_parquet(io.BytesIO(content))
+        # In this thread alone: Arrow's own threads can outlive a short process and abort it.
+        file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+        table = file.read(use_threads=False)
+        table.validate(full=True)
+        # Without the metadata, in which a letter that is no UTF-8 makes Polars panic.
+        bare = pa.Table.from_arrays(table.columns, names=table.schema.names)
+        frame = pl.DataFrame(pl.from_arrow(bare))
     except pl.exceptions.DuplicateError:
         raise InputError(f"{path} names two columns alike; rename one of them") from None
-    # A damaged footer makes Polars panic, which is no Exception.
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+    # What Polars cannot take over makes it panic, which is no Exception.
+    except (
+        pa.ArrowException,
+        pl.exceptions.PolarsError,
+        pl.exceptions.PanicException,
+        OSError,
+        OverflowError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise InputError(
             f"{path} is a damaged or truncated Parquet file ({_first_line(error)}); "
             "copy or export it again"
@@ -121,7 +139,7 @@ def _read_parquet(path: Path, content: bytes) -> pl.DataFrame:
     names = [name.strip() for name in frame.columns]
     _check_names(path, names)
     if frame.height == 0:
-        raise InputError(f"{path} has columns but no rows; export the orders again")
+        raise InputError(f"{path} has columns but no rows; export it again")
     return frame.rename(dict(zip(frame.columns, names, strict=True)))
 
 
@@ -176,12 +194,12 @@ def _read_text(path: Path, text: bytes) -> pl.DataFrame:
     if declared:
         text = text[declared.end() :]
     if not text.strip():
-        raise InputError(f"{path} is empty; export the orders again")
+        raise InputError(f"{path} is empty; export it again")
     separator = declared[1].decode() if declared else _separator(path, text)
     names, start = _header(path, text, separator)
     body = _BLANK_LINES.sub(b"\n", text[start:]).lstrip(b"\n")
     if not body.strip():
-        raise InputError(f"{path} has a header but no rows; export the orders again")
+        raise InputError(f"{path} has a header but no rows; export it again")
     frame = _rows_by_polars(body, len(names), separator)
     if frame is None:
         frame = _rows_by_csv_module(path, body, len(names), separator)
@@ -201,7 +219,7 @@ def _separator(path: Path, text: bytes) -> str:
         first = text[:_SAMPLE].split(b"\n", 1)[0].decode(errors="replace").strip()[:60]
         raise InputError(
             f"{path} has no comma, semicolon, tab or | in its header {first!r}; "
-            "export the orders as CSV with a header line"
+            "export the table as CSV with a header line"
         )
     return best
 

@@ -1,0 +1,210 @@
+"""Snapshots computed from tables: some customers at a time, one day after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features import catalogue
+from features.catalogue import JOIN_KEY
+from features.days import closing, day_number
+from features.definitions.contracts import contract_facts
+from features.definitions.customers import customer_facts
+from features.definitions.expressions import Frame, customers_of
+from features.definitions.history import OrderHistory
+from features.definitions.interactions import interaction_facts
+from features.definitions.orders import LINE_COLUMNS
+from features.definitions.rows import FIRST_DAYS, Rules, finish
+from features.definitions.treatments import treatment_facts
+from features.engines import Engine
+from features.ingest.contract import TABLES, Table
+
+TIMESTAMP = "event_timestamp"
+PART_LINES = 2_000_000
+"""Order lines worked on at once: what bounds the memory."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Customers from one id up to another; None is open."""
+
+    first: int | str | None = None
+    end: int | str | None = None
+
+    def holds(self, column: str) -> pl.Expr:
+        """Whether an id lies in the part."""
+        test = pl.lit(value=True)
+        if self.first is not None:
+            test &= pl.col(column) >= self.first
+        if self.end is not None:
+            test &= pl.col(column) < self.end
+        return test
+
+    def filters(self) -> list[tuple[str, str, Any]] | None:
+        """Say the same to a reader of Parquet."""
+        bounds = [(">=", self.first), ("<", self.end)]
+        return [(JOIN_KEY, sign, value) for sign, value in bounds if value is not None] or None
+
+    def of(self, table: pa.Table) -> pa.Table:
+        """Keep the part's rows of a table."""
+        keys = table[JOIN_KEY]
+        if self.first is not None:
+            table = table.filter(pc.greater_equal(keys, pa.scalar(self.first, keys.type)))
+            keys = table[JOIN_KEY]
+        if self.end is not None:
+            table = table.filter(pc.less(keys, pa.scalar(self.end, keys.type)))
+        return table
+
+
+def parts_of(orders: Path | None, part_lines: int = PART_LINES) -> list[Part]:
+    """Split the customers into parts of about as many order lines, in the order of their ids.
+
+    Parameters
+    ----------
+    orders
+        The ledger's lines, sorted by customer.
+    """
+    if orders is None:
+        return [Part()]
+    starts = (
+        pl.scan_parquet(orders)
+        .select(pl.col(JOIN_KEY).gather_every(part_lines))
+        .collect(engine="streaming")
+        .to_series()
+        .unique(maintain_order=True)
+        .to_list()
+    )
+    bounds = [None, *starts[1:], None]
+    return [Part(first, end) for first, end in pairwise(bounds)]
+
+
+def open_tables(engine: Engine, paths: Mapping[Table, Path], part: Part) -> dict[Table, Frame]:
+    """Open the tables for the customers of a part (and whom they referred)."""
+    if not engine.in_parts:
+        return {table: engine.scan(path) for table, path in paths.items()}
+    opened = {}
+    for table, path in paths.items():
+        wanted = part.holds(JOIN_KEY)
+        if table == "customers":
+            wanted |= part.holds("referred_by")
+        rows = pl.scan_parquet(path).filter(wanted)
+        if table == "orders":
+            rows = rows.select(LINE_COLUMNS)
+        loaded = rows.collect(engine="streaming")
+        opened[table] = engine.frame(loaded.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    return opened
+
+
+def compute(
+    engine: Engine,
+    tables: Mapping[Table, Frame],
+    days: Sequence[date],
+    rules: Rules,
+    part: Part | None = None,
+    history: OrderHistory | None = None,
+) -> Iterator[tuple[date, pa.Table, OrderHistory | None]]:
+    """Compute the snapshots of some days, ascending, each from the one before.
+
+    Parameters
+    ----------
+    tables
+        The tables that there are, as frames of the engine; see :func:`open_tables`.
+    history
+        What orders added up to on a day that is not after the first; None starts anew.
+
+    Yields
+    ------
+    as_of
+        The day.
+    table
+        ``customer_id``, the features of the catalogue and ``event_timestamp`` (timestamp[us, UTC],
+        the last microsecond of the day), sorted by customer.
+    history
+        To go on from, where there are orders.
+    """
+    for as_of in days:
+        number = day_number(as_of)
+        if "orders" in tables:
+            lines = tables["orders"]
+            if history is None:
+                history = OrderHistory.start(engine, lines, number)
+            elif history.as_of_day < number:
+                history = history.advance(engine, lines, number)
+        sums = _sums(engine, tables, number, rules, history)
+        if part is not None:
+            sums = part.of(sums)
+        yield as_of, _rows(sums, as_of, frozenset(tables), rules), history
+
+
+def compute_snapshot(
+    engine: Engine, paths: Mapping[Table, Path], as_of: date, rules: Rules | None = None
+) -> pa.Table:
+    """Compute one snapshot from all that happened before; see :func:`compute`."""
+    rules = rules or Rules()
+    parts = parts_of(paths.get("orders")) if engine.in_parts else [Part()]
+    tables = []
+    for part in parts:
+        opened = open_tables(engine, paths, part)
+        tables += [table for _, table, _ in compute(engine, opened, [as_of], rules, part)]
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def _sums(
+    engine: Engine,
+    tables: Mapping[Table, Frame],
+    as_of_day: int,
+    rules: Rules,
+    history: OrderHistory | None,
+) -> pa.Table:
+    """Bring the facts of every table together: a row for each customer known from any."""
+    facts: dict[Table, pa.Table] = {}
+    for table in TABLES:
+        if table not in tables:
+            continue
+        if table == "orders" and history is not None:
+            frame = history.facts(engine)
+        elif table == "interactions":
+            frame = interaction_facts(tables[table], as_of_day)
+        elif table == "treatments":
+            frame = treatment_facts(tables[table], tables.get("orders"), as_of_day)
+        elif table == "contracts":
+            frame = contract_facts(tables[table], as_of_day)
+        else:
+            frame = customer_facts(tables[table], as_of_day, rules.static)
+        facts[table] = engine.collect(frame)
+    if list(facts) == ["orders"]:
+        return facts["orders"]
+    known = customers_of(
+        *(
+            engine.frame(found).filter(~nw.col(FIRST_DAYS[table]).is_null())
+            for table, found in facts.items()
+        )
+    )
+    for found in facts.values():
+        known = known.join(engine.frame(found), on=JOIN_KEY, how="left")
+    return engine.collect(known)
+
+
+def _rows(sums: pa.Table, as_of: date, tables: frozenset[Table], rules: Rules) -> pa.Table:
+    sums = sums.sort_by(JOIN_KEY).combine_chunks()
+    eager: nw.DataFrame[Any] = nw.from_native(sums, eager_only=True)
+    table: pa.Table = finish(eager, day_number(as_of), tables, rules).to_native()
+    table = table.cast(snapshot_schema(sums.schema.field(JOIN_KEY).type))
+    stamp = pa.scalar(closing(as_of), pa.timestamp("us", tz="UTC"))
+    return table.append_column(TIMESTAMP, pa.repeat(stamp, table.num_rows)).combine_chunks()
+
+
+def snapshot_schema(key: pa.DataType) -> pa.Schema:
+    """The columns of a snapshot before its stamp, whatever engine made them."""
+    types = {"count": pa.int64(), "measure": pa.float64(), "category": pa.string()}
+    key = key if pa.types.is_integer(key) else pa.string()
+    return pa.schema([(JOIN_KEY, key), *((f.name, types[f.kind]) for f in catalogue.FEATURES)])

@@ -1,0 +1,95 @@
+"""Features as a matrix of floats: numbers as they are, text categories as a model's own codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features.catalogue import CATEGORIES, JOIN_KEY, NAMES
+
+Float = NDArray[np.float64]
+
+_MOST_LABELS = 60
+_FEWEST_CUSTOMERS = 20
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Which text stands for which code; fitted once and kept with the model that learned from it.
+
+    Attributes
+    ----------
+    labels
+        The common labels of each category; a label's place is its code. All others share the next
+        code, and a null is NaN.
+
+    Examples
+    --------
+    >>> known = Vocabulary({"region": ("north", "south")})
+    >>> known.codes("region", pa.array(["south", "elsewhere", None]))
+    array([ 1.,  2., nan])
+    >>> Vocabulary().codes("region", pa.array(["south"]))
+    array([nan])
+    """
+
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def fit(cls, table: pa.Table) -> Vocabulary:
+        """Take the labels that are common in a table of features, the commonest first.
+
+        Customers are counted, not rows: one customer on twenty days makes no label common.
+        """
+        labels = {}
+        for name in CATEGORIES:
+            held = table.select([name, JOIN_KEY]).filter(pc.field(name).is_valid())
+            counts = held.group_by(name).aggregate([(JOIN_KEY, "count_distinct")])
+            common = counts.filter(pc.field(f"{JOIN_KEY}_count_distinct") >= _FEWEST_CUSTOMERS)
+            if common.num_rows:
+                ranked = common.sort_by(
+                    [(f"{JOIN_KEY}_count_distinct", "descending"), (name, "ascending")]
+                )
+                labels[name] = tuple(ranked[name].to_pylist()[:_MOST_LABELS])
+        return cls(labels)
+
+    def codes(self, name: str, values: pa.Array) -> Float:
+        """Turn a category's texts into codes, shape (n,)."""
+        known = self.labels.get(name, ())
+        if not known:
+            return np.full(len(values), np.nan)
+        places = pc.index_in(values.cast(pa.string()), pa.array(known, pa.string()))
+        coded = pc.if_else(pc.is_valid(values), pc.fill_null(places, len(known)), None)
+        return np.asarray(coded.cast(pa.float64()).to_numpy(zero_copy_only=False))
+
+
+def matrix_of(table: pa.Table, vocabulary: Vocabulary) -> Float:
+    """Turn a table of features into a matrix in the catalogue's order; null is NaN."""
+    columns = [_column(table, name, vocabulary) for name in NAMES]
+    return np.ascontiguousarray(np.column_stack(columns), dtype=np.float64)
+
+
+def _column(table: pa.Table, name: str, vocabulary: Vocabulary) -> Float:
+    values = table[name].combine_chunks()
+    if name in CATEGORIES:
+        return vocabulary.codes(name, values)
+    return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False))
+
+
+def matrix_of_rows(
+    numbers: Mapping[str, Sequence[float | None] | Float],
+    categories: Mapping[str, Sequence[str | None]],
+    vocabulary: Vocabulary,
+) -> Float:
+    """Turn columns that were read one by one into a matrix in the catalogue's order."""
+    columns = [
+        vocabulary.codes(name, pa.array(categories[name], pa.string()))
+        if name in CATEGORIES
+        else np.array([np.nan if v is None else v for v in numbers[name]], dtype=np.float64)
+        for name in NAMES
+    ]
+    return np.ascontiguousarray(np.column_stack(columns), dtype=np.float64)
