@@ -82,7 +82,7 @@ class HistoryFiles:
                         pa.concat_tables(tables), folder / f"{name}.parquet", compression="zstd"
                     )
                 write_json(folder / _SEAL, {_KEY: self.key_of(as_of), _FILES: _digests(folder)})
-            for day in sorted(self._days())[:-_KEPT]:
+            for day in sorted(self._days(), key=lambda day: (self._holds(day), day))[:-_KEPT]:
                 shutil.rmtree(self._path(day))
 
     def _path(self, as_of: date) -> Path:

@@ -119,7 +119,6 @@ class Pusher:
         key = _key(idempotency_key or digest)
         id_type = self._ledger.customer_id_type
         accepted, rejected = judge(name, rows, id_type, until, self._settings.data)
-        events = self._events(name, accepted, id_type, until)
         store = self._opened()
         log = store.pushed.log
         with log.locked():
@@ -130,6 +129,7 @@ class Pusher:
                 )
             if found is not None and found.done:
                 return _repeated(found.answer)
+            events = self._events(name, accepted, id_type, until)
             report = PushReport(name, key, False, accepted.height, rejected, [])
             if found is None and events:
                 log.append(key, digest, report.to_dict(), events)

@@ -79,11 +79,11 @@ class PushedRows:
 
     def referrers(self, customers: Sequence[Customer]) -> list[Customer]:
         """List those who are said to have brought some customers."""
-        path = self._ledger.path("customers")
-        if path is None:
+        rows = self._facts(list(customers)).get("customers")
+        if rows is None:
             return []
-        rows = pl.scan_parquet(path).filter(_among(JOIN_KEY, customers)).collect()
-        return rows["referred_by"].drop_nulls().unique().to_list()
+        brought = rows.filter(pl.col(JOIN_KEY).is_in(list(customers)))
+        return brought["referred_by"].drop_nulls().unique().to_list()
 
     def _by_tables(
         self, facts: Mapping[Table, pl.DataFrame], customers: list[Customer]

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features import catalogue, computing
+from features import days as days_module
 from features.computing import Part, compute, open_tables, parts_of
 from features.definitions import (
     contracts,
@@ -38,6 +39,7 @@ from features.definitions import (
 from features.definitions.rows import Rules
 from features.engines import EngineName, engine, engine_version
 from features.history_files import HistoryFiles
+from features.ingest import contract
 from features.ingest.contract import Table
 from features.ingest.ledger import Ledger
 from features.settings import Settings
@@ -47,8 +49,8 @@ from features.workspace import Workspace
 Progress = Callable[[int, int], None]
 
 _DEFINITIONS = (
-    catalogue, computing, contracts, customers, expressions, history, interactions, orders, rows,
-    treatments,
+    catalogue, computing, contract, contracts, customers, days_module, expressions, history,
+    interactions, orders, rows, treatments,
 )  # fmt: skip
 
 

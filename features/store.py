@@ -26,6 +26,7 @@ from features.days import closing
 from features.errors import WorkspaceError
 from features.folding import folded_until
 from features.ingest.ledger import Ledger
+from features.matrix import Vocabulary
 from features.online import OnlineReader, OnlineState, read_state, write_state
 from features.pushed import Customer, PushedRows
 from features.repository import Repository
@@ -170,7 +171,8 @@ class FeatureStore:
             The day that each customer's row is of now; None for whom nothing is online.
         """
         state = self.refresh()
-        if state is None:
+        if state is None or not self._names_as_online(state):
+            # The next materialisation brings them along.
             return dict.fromkeys(customers)
         newer = self.pushed.newer_than(state, customers)
         wanted = {customer: newer.get(customer, state.as_of) for customer in customers}
@@ -188,6 +190,10 @@ class FeatureStore:
             if state is not None:
                 _push(self._feast, self.pushed.rows(self.pushed.newer_than(state)))
 
+    def holds(self, customers: Sequence[Customer]) -> bool:
+        """Whether some customers are online: a server may have been emptied, or a file lost."""
+        return all(self.online_reader().read(customers, Vocabulary())[1])
+
     def online_reader(self) -> OnlineReader:
         """Open the online store for reading.
 
@@ -202,7 +208,7 @@ class FeatureStore:
 
     def _with_pushed(self, table: pa.Table, days: set[date]) -> pa.Table:
         """Put the rows that pushes made newer in the place of those of the snapshots."""
-        if self._state is None:
+        if self._state is None or not self._names_as_online(self._state):
             return table
         asked = table[JOIN_KEY].unique().to_pylist()
         newer = self.pushed.newer_than(self._state, asked)
@@ -213,6 +219,10 @@ class FeatureStore:
             if rows is not None and rows.num_rows:
                 table = _replaced(table, rows, day)
         return table
+
+    def _names_as_online(self, state: OnlineState) -> bool:
+        """Whether the ledger still names customers as what is online does, by integers or text."""
+        return Ledger(self._workspace).customer_id_type == state.key_type
 
     def _apply(self, store: Any) -> None:  # noqa: ANN401 - Feast is untyped
         from features.views import definitions  # noqa: PLC0415

@@ -243,9 +243,8 @@ def _advice(
     )
     if orders.delays[2] > 0:
         said.append(
-            f"Half of the lines arrive on day {orders.delays[0]:.0f} after they happened or "
-            f"before, 1% after day {orders.delays[2]:.0f}: a training row never sees a line before "
-            "it arrived."
+            f"Half of the lines arrive within {_days(orders.delays[0])}, 99% within "
+            f"{_days(orders.delays[2])}: a training row never sees a line before it arrived."
         )
     for table, count in absent.items():
         views = [view for view, theme in VIEWS.items() if theme.table == table]
@@ -255,6 +254,10 @@ def _advice(
             f"The orders have no {', no '.join(empty)}: map a column to it and its features fill."
         )
     return said
+
+
+def _days(count: float) -> str:
+    return "the day" if count == 0 else f"{count:.0f} day{'s' * (count != 1)}"
 
 
 def _rounded(days: float) -> int:

@@ -55,7 +55,9 @@ def put_online(context: Context, ledger: Ledger, store: FeatureStore, as_of: dat
         as_of = state.as_of
         context.snapshots(ledger, [as_of])
     key = context.snapshot_key(ledger, as_of)
-    if state is not None and state.key == key:
+    customers = known_customers(context.workspace, ledger, as_of)
+    ends = [customers[place].as_py() for place in (0, -1) if len(customers)]
+    if state is not None and state.key == key and store.holds(ends):
         return
     context.say("online features", 0, 1)
     store.materialise(as_of, key)

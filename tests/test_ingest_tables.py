@@ -553,3 +553,17 @@ def test_a_decimal_mark_settles_what_is_ambiguous(tmp_path: Path):
             Workspace(tmp_path / "b"),
             write(tmp_path, "customer_id,ordered_at,amount\n1,2010-01-01,1.500\n"),
         )
+
+
+def test_an_old_export_read_anew_does_not_overrule_a_later_one(tmp_path: Path):
+    workspace = tmp_path / "w"
+    january, february = tmp_path / "jan.csv", tmp_path / "feb.csv"
+    january.write_text("customer_id,valid_from,region\n1,2024-01-05,north\n")
+    february.write_text("customer_id,valid_from,region\n1,2024-01-05,south\n")
+    settings = tmp_path / "lifecycle.yaml"
+    settings.write_text('data: {decimal_mark: "."}\n')
+    for words in ([january], [february], [january, "--settings", settings]):
+        succeed(workspace, "ingest", "--customers", *words)
+    path = Ledger(Workspace(workspace)).path("customers")
+    assert path is not None
+    assert pl.read_parquet(path)["region"].to_list() == ["south"]

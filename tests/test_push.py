@@ -20,7 +20,7 @@ from features.errors import ConflictError, InputError, WorkspaceError
 from features.ingest.contract import Table
 from features.push import Pusher, PushReport
 from features.settings import Settings
-from features.snapshots import snapshot_path
+from features.snapshots import known_customers, snapshot_path
 from features.store import FeatureStore
 from features.workspace import Workspace
 from pipelines.cli import main
@@ -452,3 +452,31 @@ def test_the_endpoint_takes_events_and_answers_anew_within_a_second(
     ):
         refused = post("/events", wrong)
         assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
+
+
+def test_a_referral_sent_again_with_another_name_takes_it_from_the_first(context: Context):
+    def referral(by: int) -> Rows:
+        return [{"customer_id": 7001, "valid_from": "2023-05-02T08:00:00Z", "referred_by": by}]
+
+    pushed(context, "customers", referral(9))
+    report = pushed(context, "customers", referral(10))
+    assert {touched.customer_id for touched in report.customers} == {7001, 9, 10}
+    store = opened(context)
+    assert online(store, [9, 10]) == offline(store, {9: MAY_2, 10: MAY_2})
+
+
+def test_a_push_after_the_names_became_texts_waits_for_the_next_materialisation(context: Context):
+    text = [{"customer_id": "C1", "ordered_at": "2023-04-20T10:00:00Z", "amount": 5.0}]
+    file_of(context, text, "text")
+    for customer in ("C1", "7"):
+        report = pushed(context, "orders", [order(customer, 2)])  # type: ignore[arg-type]
+        assert [(one.customer_id, one.as_of) for one in report.customers] == [(customer, None)]
+    assert closed(context, MAY_2)["C1"]["purchases"] == "2"
+
+
+def test_what_an_emptied_store_had_is_put_online_again(context: Context):
+    for path in context.workspace.feast.glob("online-*.db*"):
+        path.unlink()
+    compute_features(context, [APRIL], online=True)
+    customer = known_customers(context.workspace, context.ledger(), APRIL)[0].as_py()
+    assert opened(context).holds([customer])

@@ -289,7 +289,7 @@ _CONTRACTS = TableContract(
         _id("who"),
         Column("contract_id", "code", "the subscription; its terms share it", required=True),
         Column("starts_at", "moment", "when the term starts", required=True),
-        Column("ends_at", "moment", "when the term ends; absent: open"),
+        Column("ends_at", "moment", "when the term ends, as agreed by arrived_at; absent: open"),
         Column("renewed_at", "moment", "when it was renewed"),
         Column("cancelled_at", "moment", "when it was cancelled"),
         Column("fee", "money", "what the term costs the customer", _CURRENCY),

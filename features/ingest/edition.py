@@ -127,13 +127,18 @@ class Edition:
         self, export: Export, key: str, columns: Mapping[str, str], cleaned: Cleaned
     ) -> Outcome:
         table = export.table
-        others = [
-            entry
-            for entry in self._entries
-            if (entry["table"], entry["digest"]) != (table, export.digest)
+        entry = _entry(export, key, columns, cleaned)
+        former = [
+            place
+            for place, other in enumerate(self._entries)
+            if (other["table"], other["digest"]) == (table, export.digest)
         ]
-        replaced = len(others) < len(self._entries)
-        self._entries = [*others, _entry(export, key, columns, cleaned)]
+        replaced = bool(former)
+        if replaced:
+            # In its old place: a file that is read anew is no newer than those after it.
+            self._entries[former[0]] = entry
+        else:
+            self._entries = [*self._entries, entry]
         self._cleaned[key] = cleaned
         if replaced or not self._extend(table, cleaned):
             self._rebuild(table)

@@ -335,18 +335,26 @@ def unpack(blobs: Sequence[bytes | None], schemas: Schemas) -> Unpacked:
     >>> unpack([blob], {}.get).found
     array([False])
     """
-    places = np.arange(len(blobs))
-    present: Sequence[bytes | None] = blobs
-    if None in blobs:
+    try:
+        # Nearly always every row is there, and looking for None would cost as much as reading.
+        whole = cast(Sequence[bytes], blobs)
+        return Unpacked(len(blobs), _parts(whole, np.arange(len(blobs)), schemas))
+    except TypeError:
         places = np.array([at for at, blob in enumerate(blobs) if blob is not None], np.intp)
         present = [blob for blob in blobs if blob is not None]
-    rows = cast(Sequence[bytes], present)
-    parts = _parts(rows, places, schemas) if rows else ()
-    return Unpacked(len(blobs), parts)
+        return Unpacked(len(blobs), _parts(present, places, schemas))
 
 
 def _parts(blobs: Sequence[bytes], places: NDArray[np.intp], schemas: Schemas) -> tuple[Part, ...]:
-    """Sort rows by their schemas; nearly always there is but one."""
+    """Sort rows by their schemas; nearly always there is but one.
+
+    Raises
+    ------
+    TypeError
+        A row is None.
+    """
+    if not blobs:
+        return ()
     schema = schemas(blobs[0][:HEAD_BYTES])
     if schema is not None:
         part = _part(schema, blobs, places)
