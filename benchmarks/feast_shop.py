@@ -134,6 +134,15 @@ def quietly() -> Iterator[None]:
         yield
 
 
+def require_empty() -> None:
+    """Refuse to run where :func:`flush` would delete what is not the benchmarks' own."""
+    number = connect(REDIS).dbsize()
+    if number:
+        raise SystemExit(
+            f"{REDIS} holds {number} keys and would be emptied; choose another in REDIS"
+        )
+
+
 def flush() -> None:
     """Empty the benchmarks' own Redis database."""
     connect(REDIS).flushdb()

@@ -28,6 +28,7 @@ from feast_shop import (
     open_store,
     peak_mib,
     quietly,
+    require_empty,
     write_snapshot,
 )
 
@@ -66,6 +67,8 @@ def main() -> None:
     parser.add_argument("--offline", choices=sorted(OFFLINE), default="own")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     asked = parser.parse_args()
+    if any("redis" in kind for kind in asked.kinds):
+        require_empty()
     with tempfile.TemporaryDirectory() as folder:
         sizes = {"stock": asked.stock_customers, "packed": asked.customers}
         for name, customers in sizes.items():

@@ -33,6 +33,7 @@ from feast_shop import (
     online_store,
     open_store,
     quietly,
+    require_empty,
     write_snapshot,
 )
 from numpy.typing import NDArray
@@ -118,6 +119,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     asked = parser.parse_args()
+    if any("redis" in kind for kind in asked.kinds):
+        require_empty()
     rng = np.random.default_rng(5)
     end = closing(DAY)
     with tempfile.TemporaryDirectory() as folder:

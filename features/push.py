@@ -89,6 +89,10 @@ class Pusher:
         self._ledger = Ledger(workspace)
         self._store: FeatureStore | None = None
 
+    def prepare(self) -> None:
+        """Open what the first push would wait for."""
+        self._opened().list_views()
+
     def push(
         self, table: str, rows: Sequence[Row], until: date, idempotency_key: str | None = None
     ) -> PushReport:

@@ -177,11 +177,14 @@ class FeatureStore:
         newer = self.pushed.newer_than(state, customers)
         wanted = {customer: newer.get(customer, state.as_of) for customer in customers}
         rows = self.pushed.rows(wanted)
-        # The registry takes longer to list its views than a row takes to be written.
-        self._views = self._views or self._feast.list_feature_views()
-        _push(self._feast, rows, self._views)
+        _push(self._feast, rows, self.list_views())
         found = set() if rows is None else set(rows[JOIN_KEY].to_pylist())
         return {customer: day if customer in found else None for customer, day in wanted.items()}
+
+    def list_views(self) -> list[Any]:
+        """List Feast's views, once: the registry takes longer than a row takes to be written."""
+        self._views = self._views or self._feast.list_feature_views()
+        return self._views
 
     def push_again(self) -> None:
         """Put every pushed row online anew: the ledger that they rest on has changed."""

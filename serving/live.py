@@ -112,6 +112,11 @@ class Live:
         self.problem = problem
 
     def _follow(self) -> None:
+        try:
+            self._pusher.prepare()
+        except Exception as error:  # noqa: BLE001
+            # An endpoint that cannot take events yet can answer all the same.
+            log.warning("cannot take events yet: %s: %s", type(error).__name__, error)
         while not self._stop.wait(POLL_SECONDS):
             self.refresh()
 

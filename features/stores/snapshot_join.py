@@ -37,7 +37,7 @@ class Match:
     Attributes
     ----------
     snapshots
-        The files that are needed, the newest first.
+        The files that are needed, in the order of the first row that each answers.
     asked
         For each of these files, which rows of the question it answers.
     taken
@@ -99,7 +99,8 @@ def match(
         For how long a row is good, the end included; None or nothing means forever.
     """
     # By time, so that the rows between two closings are a slice.
-    by_time = np.argsort(times, kind="stable")
+    in_order = bool((times[1:] >= times[:-1]).all())
+    by_time = np.arange(len(times)) if in_order else np.argsort(times, kind="stable")
     ordered = times[by_time]
     span = lives // _MICROSECOND if lives else None
     end = len(times)
@@ -118,6 +119,8 @@ def match(
         if there.any():
             found.append((snapshot, waiting[there], taken[there]))
             waiting = waiting[~there]
+    # Whoever asks day by day, in whatever order of days, then needs no reordering at the end.
+    found.sort(key=lambda one: one[1][0])
     files, asked, rows = zip(*found, strict=True) if found else ((), (), ())
     return Match(tuple(files), tuple(asked), tuple(rows), times)
 
