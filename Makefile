@@ -20,6 +20,10 @@ check: install
 check-full: install
 	@.venv/bin/pytest
 	@.venv/bin/python benchmarks/snapshots.py
+	@.venv/bin/python benchmarks/snapshots.py --grow
+	@.venv/bin/python benchmarks/materialise.py
+	@.venv/bin/python benchmarks/reads.py
+	@.venv/bin/python benchmarks/retrieval.py
 	@.venv/bin/python benchmarks/backtest.py
 
 lock:
