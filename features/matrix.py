@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -80,16 +81,18 @@ def _column(table: pa.Table, name: str, vocabulary: Vocabulary) -> Float:
     return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False))
 
 
-def matrix_of_rows(
-    numbers: Mapping[str, Sequence[float | None] | Float],
-    categories: Mapping[str, Sequence[str | None]],
-    vocabulary: Vocabulary,
-) -> Float:
-    """Turn columns that were read one by one into a matrix in the catalogue's order."""
-    columns = [
-        vocabulary.codes(name, pa.array(categories[name], pa.string()))
+def matrix_of_rows(columns: Mapping[str, Sequence[Any]], vocabulary: Vocabulary) -> Float:
+    """Turn columns that were read one by one into a matrix in the catalogue's order.
+
+    Parameters
+    ----------
+    columns
+        For every feature its values, None where unknown: text of categories, else numbers.
+    """
+    coded = [
+        vocabulary.codes(name, pa.array(columns[name], pa.string()))
         if name in CATEGORIES
-        else np.array([np.nan if v is None else v for v in numbers[name]], dtype=np.float64)
+        else np.array([np.nan if v is None else v for v in columns[name]], dtype=np.float64)
         for name in NAMES
     ]
-    return np.ascontiguousarray(np.column_stack(columns), dtype=np.float64)
+    return np.ascontiguousarray(np.column_stack(coded), dtype=np.float64)

@@ -123,7 +123,7 @@ class OnlineReader:
             return np.empty((0, len(catalogue.NAMES))), []
         if self._direct is None:
             answer = self.rows(customer_ids)
-            matrix = matrix_of_rows(answer, answer, vocabulary)
+            matrix = matrix_of_rows(answer, vocabulary)
         else:
             matrix = self._direct.read(customer_ids, vocabulary)
         return matrix, [bool(known) for known in ~np.isnan(matrix[:, _AS_OF])]

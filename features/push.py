@@ -198,18 +198,6 @@ class Pusher:
         return self._store
 
 
-def push_events(
-    workspace: Workspace,
-    settings: Settings,
-    table: str,
-    rows: Sequence[Row],
-    until: date,
-    idempotency_key: str | None = None,
-) -> PushReport:
-    """Take some events of one table; see :meth:`Pusher.push`."""
-    return Pusher(workspace, settings).push(table, rows, until, idempotency_key)
-
-
 def judge(
     table: Table, rows: Sequence[Row], id_type: IdType, until: date, settings: DataSettings
 ) -> tuple[pl.DataFrame, list[Rejected]]:

@@ -173,7 +173,7 @@ def _score_features(live: Live, body: FeaturesRequest, request_id: str) -> Score
     answering = _answering(live)
     rows = [_row(place, row) for place, row in enumerate(body.rows)]
     columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in catalogue.NAMES}
-    matrix = matrix_of_rows(columns, columns, answering.scorer.bundle.vocabulary)
+    matrix = matrix_of_rows(columns, answering.scorer.bundle.vocabulary)
     answers = _answers(answering, matrix, [row.customer_id for row in body.rows])
     return ScoreResponse(request_id, _versions(answering), answers, [])
 

@@ -119,8 +119,6 @@ def by_day(lines: Frame) -> Frame:
         .alias("_quantity_e4"),
         # The discount of a returned line was given with its sale; the sale is not rewritten.
         nw.when(~returned).then(nw.col("discount_e4")).alias("_discount_e4"),
-        nw.when(product).then(nw.col("category")).alias("_category"),
-        nw.when(bought).then(nw.col("channel")).alias("_channel"),
     )
     of_lines = flagged.group_by("customer_id", "event_day").agg(
         nw.col("amount_e4").sum().alias("net_e4"),
