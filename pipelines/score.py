@@ -19,7 +19,7 @@ from pipelines.context import Context, Stopwatch
 from pipelines.features import put_online
 from serving.batch import score_table
 from serving.scorer import Scorer
-from serving.stages import STAGES
+from training.stages import STAGES
 
 
 @dataclass(frozen=True)

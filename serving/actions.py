@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from serving.playbook import LET_GO, NONE, Action, Playbook
-from serving.stages import STAGES
+from training.stages import STAGES
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -30,7 +30,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from features.errors import InputError
-from serving.stages import STAGES
+from training.stages import STAGES
 
 SHIPPED = Path(__file__).with_name("playbook.yaml")
 NONE = "none"

@@ -15,9 +15,9 @@ from features.settings import ServingSettings
 from serving.actions import Choices, choose, note_text
 from serving.playbook import Playbook, load_playbook
 from serving.reasons import explain
-from serving.stages import STAGE_FEATURES, STAGES, assign, rule_text
 from training.bundle import Predictions, ScorerBundle
 from training.registry import Registry
+from training.stages import STAGE_FEATURES, STAGES, assign, rule_text
 
 Float = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class Scores:
     as_of_day
         Day of each customer's features, since 1970-01-01; a row's own, never a clock's.
     stage
-        Index into :data:`serving.stages.STAGES`.
+        Index into :data:`training.stages.STAGES`.
     reasons
         Up to three sentences a customer.
     one_order

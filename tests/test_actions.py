@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from features.errors import InputError
 from serving.actions import NOTES, Choices, Outlook, choose, incremental_value, note_text
 from serving.playbook import NEEDS, SHIPPED, Action, Playbook, load_playbook
-from serving.stages import STAGES
+from training.stages import STAGES
 
 PLAYBOOK = load_playbook()
 ALL_DATA = frozenset(NEEDS)

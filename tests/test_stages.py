@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from serving.stages import STAGE_FEATURES, STAGE_NAMES_ZH, STAGES, assign, rule_text
 from training.population import StageThresholds
+from training.stages import STAGE_FEATURES, STAGE_NAMES_ZH, STAGES, assign, rule_text
 
 COMPANY = StageThresholds(
     silent_days=91,
