@@ -50,7 +50,7 @@ from training.bundle import CHURN_FILE, MANIFEST, SPEND_FILE, Predictions, Score
 from training.calendar import default_step, enough_history, plan
 from training.calibration import BOUNDS, ChurnCalibration, SpendCalibration, steadiness
 from training.dataset import NOT_LEARNED, TREE_CATEGORIES, TREE_FEATURES, LabelledDay, label_days
-from training.intervals import IntervalTable
+from training.intervals import PROMISED, IntervalTable
 from training.labels import labels
 from training.prior import Prior, column
 from training.prospects import GROUPS, Conversion, NeverBought
@@ -333,7 +333,7 @@ def labelled_day(day: date, customers: int = 400) -> LabelledDay:
     value = rng.lognormal(3, 0.5, customers)
     spend = np.where(purchased, value * rng.gamma(2.0, 0.5, customers), 0.0)
     prior = Prior(BetaGeometric(0.5, 10.0, 1.0, 3.0), None, 20.0)
-    return LabelledDay(day, matrix, prior, chance, value, purchased, spend)
+    return LabelledDay(day, np.arange(customers), matrix, prior, chance, value, purchased, spend)
 
 
 def say_nothing(what: str, done: int, of: int) -> None:
@@ -351,10 +351,9 @@ def test_the_judged_days_outcomes_change_nothing_of_its_predictions(labelled: li
     once, again = (
         learn(CALENDAR, [*earlier, last], 0, Machine(), say_nothing) for last in (newest, other)
     )
-    assert once.judged is not None
-    assert again.judged is not None
-    for field in ("churn_probability", "expected_spend", "spend_lower", "spend_upper"):
-        one, two = getattr(once.judged, field), getattr(again.judged, field)
+    assert once.judged[-1].day.as_of == again.judged[-1].day.as_of == newest.as_of
+    for field in ("churn_probability", "expected_spend", "lower", "upper"):
+        one, two = getattr(once.judged[-1], field), getattr(again.judged[-1], field)
         assert one.tobytes() == two.tobytes(), field
     assert once.trees.churn is not None
     assert again.trees.churn is not None
@@ -745,13 +744,19 @@ def test_the_interval_covers_what_it_promises_of_fresh_customers(
     table = IntervalTable.fit(*spends(customers, 1, returns, chance))
     churn, mean, _, seen = spends(20_000, 2, returns, chance)
     lower, upper = table.bounds(churn, mean)
-    assert 0.88 <= np.mean((lower <= seen) & (seen <= upper)) <= 0.94
+    covered = np.mean((lower <= seen[:, None]) & (seen[:, None] <= upper), axis=0)
+    assert 0.88 <= covered[-1] <= 0.94
+    assert (covered >= np.array(PROMISED) - 0.02).all()
     assert (lower <= upper).all()
+    assert (np.diff(lower, axis=1) <= 0).all()
+    assert (np.diff(upper, axis=1) >= 0).all()
 
 
 def test_the_interval_knows_that_the_likely_silent_spend_nothing():
     table = IntervalTable.fit(*spends(5000, 1))
-    lower, upper = table.bounds(np.array([0.999, 0.5, 0.001]), np.full(3, 100.0))
+    lower, upper = (
+        side[:, -1] for side in table.bounds(np.array([0.999, 0.5, 0.001]), np.full(3, 100.0))
+    )
     assert upper[0] == lower[0] == lower[1] == 0
     assert lower[2] > 0
     assert upper[1] > 100

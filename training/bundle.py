@@ -24,7 +24,7 @@ from features.errors import WorkspaceError
 from features.matrix import Vocabulary
 from training.attribution import Middle, PathAttribution, prior_contributions
 from training.calibration import ChurnCalibration, SpendCalibration
-from training.intervals import IntervalTable
+from training.intervals import PROMISED, IntervalTable
 from training.population import StageThresholds
 from training.prior import Prior, column, summary
 from training.prospects import ENGAGEMENT, Conversion, groups_of
@@ -32,7 +32,7 @@ from training.recipe import Adjustment, Kind, Trees
 
 Float = NDArray[np.float64]
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 CHURN_FILE = "churn.txt"
 SPEND_FILE = "spend.txt"
@@ -50,8 +50,9 @@ class Predictions:
         P(no purchase in the horizon); one minus the chance of converting for who never bought.
     expected_spend
         Mean net revenue in the horizon over all outcomes.
-    spend_lower, spend_upper
-        The 90% predictive interval of the net spend that will be seen.
+    lower, upper
+        Predictive intervals of the net spend that will be seen, a column for each coverage of
+        :data:`training.intervals.PROMISED`, shape (n, 3).
     spend_if_purchase, spend_if_none
         The two means of which ``expected_spend`` is the mixture.
     clv_12m
@@ -62,12 +63,22 @@ class Predictions:
 
     churn_probability: Float
     expected_spend: Float
-    spend_lower: Float
-    spend_upper: Float
+    lower: Float
+    upper: Float
     spend_if_purchase: Float
     spend_if_none: Float
     clv_12m: Float
     prospect: NDArray[np.bool_]
+
+    @property
+    def spend_lower(self) -> Float:
+        """Lower bound at 90%."""
+        return self.lower[:, PROMISED.index(0.9)]
+
+    @property
+    def spend_upper(self) -> Float:
+        """Upper bound at 90%."""
+        return self.upper[:, PROMISED.index(0.9)]
 
 
 @dataclass(frozen=True)
@@ -117,8 +128,9 @@ class ScorerBundle:
         """Predict for rows of features in the catalogue's order, NaN where unknown."""
         if not len(matrix):
             nobody: Float = np.zeros(0)
+            nowhere: Float = np.zeros((0, len(PROMISED)))
             return Predictions(
-                nobody, nobody, nobody, nobody, nobody, nobody, nobody, np.zeros(0, dtype=bool)
+                nobody, nobody, nowhere, nowhere, nobody, nobody, nobody, np.zeros(0, dtype=bool)
             )
         prospect = ~(column(matrix, "purchases") > 0)
         safe = _as_buyers(matrix, prospect)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -43,6 +44,8 @@ class LabelledDay:
 
     Attributes
     ----------
+    customer_ids
+        Int64 or text, shape (n,).
     matrix
         Features in the catalogue's order, shape (n, features).
     prior
@@ -54,6 +57,7 @@ class LabelledDay:
     """
 
     as_of: date
+    customer_ids: NDArray[Any]
     matrix: Float
     prior: Prior
     prior_churn: Float
@@ -70,6 +74,7 @@ class LabelledDay:
         """Keep some customers."""
         return LabelledDay(
             self.as_of,
+            self.customer_ids[rows],
             self.matrix[rows],
             self.prior,
             self.prior_churn[rows],
@@ -143,6 +148,7 @@ def _labelled(
     prior = Prior.fit(matrix)
     return LabelledDay(
         day,
+        rows[catalogue.JOIN_KEY].to_numpy(),
         matrix,
         prior,
         prior.churn_probability(matrix, horizon_days),

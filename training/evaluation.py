@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from training.dataset import LabelledDay
+from training.judged import Judged
 from training.metrics import churn_metrics, interval_metrics, spend_metrics
 from training.prior import column
 from training.prospects import Conversion, NeverBought
-from training.recipe import Judged
 
 Float = NDArray[np.float64]
 

@@ -22,7 +22,9 @@ Bool = NDArray[np.bool_]
 GROUPS = 5
 SMALLEST_GROUP = 100
 LEVELS = np.linspace(0.0, 1.0, 201)
-_TRIED = np.concatenate([np.linspace(0.5, 0.99, 50), np.linspace(0.991, 0.999, 9)])
+PROMISED = (0.5, 0.8, 0.9)
+"""Coverages that intervals are given for."""
+_TRIED = np.concatenate([np.linspace(0.3, 0.99, 70), np.linspace(0.991, 0.999, 9)])
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,14 @@ class IntervalTable:
         Upper bounds of the groups but the last, ascending, shape (groups - 1,).
     ratios
         Quantiles at :data:`LEVELS`, shape (groups, 201).
-    level
-        The nominal coverage that covers ``promised`` of the calibration predictions.
+    levels
+        For each coverage of :data:`PROMISED` the nominal one that covers as many of the
+        calibration predictions.
     """
 
     edges: Float
     ratios: Float
-    level: float
-    promised: float
+    levels: tuple[float, ...]
 
     @classmethod
     def fit(
@@ -51,7 +53,6 @@ class IntervalTable:
         spend_if_purchase: Float,
         purchased: Bool,
         net_spend: Float,
-        promised: float = 0.9,
     ) -> IntervalTable:
         """Fit on rolling-origin predictions and what then happened.
 
@@ -75,26 +76,39 @@ class IntervalTable:
         )
         # A few buyers say little of the tail: let the largest ratio of all bound every group.
         ratios[:, -1] = max(ratio.max(), 1.0)
-        table = cls(edges, ratios, promised, promised)
-        return cls(
-            edges,
-            ratios,
-            table._covering_level(churn_probability, spend_if_purchase, net_spend),
-            promised,
+        table = cls(edges, ratios, PROMISED)
+        levels = tuple(
+            table._covering_level(promised, churn_probability, spend_if_purchase, net_spend)
+            for promised in PROMISED
         )
+        return cls(edges, ratios, levels)
 
     def bounds(self, churn_probability: Float, spend_if_purchase: Float) -> tuple[Float, Float]:
-        """Lower and upper bound of the net spend, in currency, shape (n,) each."""
-        return self._bounds_at(self.level, churn_probability, spend_if_purchase)
+        """Lower and upper bounds of the net spend, in currency.
 
-    def _covering_level(self, chance: Float, mean: Float, seen: Float) -> float:
+        Returns
+        -------
+        lower, upper
+            A column for each coverage of :data:`PROMISED`, shape (n, 3); a wider interval holds
+            the narrower ones.
+        """
+        bounds = [
+            self._bounds_at(level, churn_probability, spend_if_purchase) for level in self.levels
+        ]
+        lower, upper = (np.stack(side, axis=1) for side in zip(*bounds, strict=True))
+        return (
+            np.minimum.accumulate(lower, axis=1),
+            np.maximum.accumulate(upper, axis=1),
+        )
+
+    def _covering_level(self, promised: float, chance: Float, mean: Float, seen: Float) -> float:
         # Whoever is almost surely gone is covered by "nothing" at any level, and must not pay for
         # those of whom the interval really says something.
-        living = chance < self.promised
+        living = chance < promised
         if living.sum() >= SMALLEST_GROUP:
             chance, mean, seen = chance[living], mean[living], seen[living]
-        needed = self.promised + (1 - self.promised) / (len(seen) + 1)
-        for level in _TRIED[self.promised - 0.2 <= _TRIED]:
+        needed = promised + (1 - promised) / (len(seen) + 1)
+        for level in _TRIED[promised - 0.2 <= _TRIED]:
             lower, upper = self._bounds_at(float(level), chance, mean)
             if np.mean((seen >= lower) & (seen <= upper)) >= needed:
                 return float(level)
@@ -133,8 +147,7 @@ class IntervalTable:
         return {
             "edges": self.edges.tolist(),
             "ratios": self.ratios.tolist(),
-            "level": self.level,
-            "promised": self.promised,
+            "levels": list(self.levels),
         }
 
     @classmethod
@@ -143,6 +156,5 @@ class IntervalTable:
         return cls(
             np.array(values["edges"], dtype=np.float64),
             np.array(values["ratios"], dtype=np.float64),
-            values["level"],
-            values["promised"],
+            tuple(values["levels"]),
         )

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from training.dataset import TREE_FEATURES
 from training.evaluation import BTYD, PRODUCT, Rival
+from training.judged import Judged
 from training.metrics import equal_mass_bins
-from training.recipe import Judged
 from training.tuning import Trial
 
 Float = NDArray[np.float64]

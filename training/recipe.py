@@ -21,6 +21,7 @@ from training.calendar import Calendar
 from training.calibration import WEIGHTS, ChurnCalibration, SpendCalibration
 from training.dataset import LabelledDay
 from training.intervals import IntervalTable
+from training.judged import Judged
 from training.trees import Machine, Rows, Task, correction, fit
 from training.tuning import Tuned, folds, tune
 
@@ -62,17 +63,6 @@ class Trees:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Calibrated predictions of one labelled day by a model that had not seen its window."""
-
-    day: LabelledDay
-    churn_probability: Float
-    expected_spend: Float
-    spend_lower: Float
-    spend_upper: Float
-
-
-@dataclass(frozen=True)
 class Recipe:
     """Tuned parameters of both tasks, and the machine to fit them on."""
 
@@ -105,8 +95,8 @@ class Learned:
     Attributes
     ----------
     judged
-        The newest matured day, predicted and calibrated from earlier labels alone; None where
-        there are no earlier labels.
+        Matured days, oldest first, each predicted and calibrated from labels that ended by then;
+        the last is the newest matured day. Empty where there are no earlier labels.
     judged_trees
         Whether trees took part in that; with little history only the prior could.
     """
@@ -114,7 +104,7 @@ class Learned:
     calendar: Calendar
     recipe: Recipe
     trees: Trees
-    judged: Judged | None
+    judged: tuple[Judged, ...]
     judged_trees: bool
     pool: tuple[Predicted, ...]
 
@@ -132,7 +122,6 @@ def learn(
     by_day = {d.as_of: d for d in days}
     check_enough(by_day.get(calendar.evaluation), calendar)
     matured = [by_day[d] for d in calendar.matured if d in by_day]
-    newest = by_day[calendar.evaluation]
     earlier = _pool_days(calendar, by_day, calendar.evaluation)
     recipe = _tuned(calendar, by_day, earlier, trials, machine, say)
     pool = []
@@ -140,17 +129,13 @@ def learn(
     for done, day in enumerate(foldable, start=1):
         pool.append(_predict(recipe, calendar, by_day, day))
         say("rolling-origin predictions", done, len(foldable))
-    judged = None
-    if earlier:
-        adjustment = adjust([p for p in pool if p.day.as_of in earlier], calendar.horizon_days)
-        judged = judge(pool[-1], adjustment)
-    elif calendar.before(calendar.evaluation):
-        bare = [_without_trees(d) for d in matured if d.as_of in calendar.before(newest.as_of)]
-        judged = judge(_without_trees(newest), adjust(bare, calendar.horizon_days, trees=False))
+    judged = judge_days(calendar, pool)
+    if not earlier:
+        judged = judge_days(calendar, [_without_trees(d) for d in matured], trees=False)
     trees = recipe.fit(matured) if pool else Trees()
     say("final trees", 1, 1)
     final = tuple(pool) or tuple(_without_trees(d) for d in matured)
-    return Learned(calendar, recipe, trees, judged, bool(earlier), final)
+    return Learned(calendar, recipe, trees, tuple(judged), bool(earlier), final)
 
 
 def check_enough(newest: LabelledDay | None, calendar: Calendar) -> None:
@@ -198,6 +183,18 @@ def adjust(pool: Sequence[Predicted], horizon_days: int, trees: bool = True) -> 
     return Adjustment(churn, spend, IntervalTable.fit(probability, mean, purchased, net_spend))
 
 
+def judge_days(calendar: Calendar, pool: Sequence[Predicted], trees: bool = True) -> list[Judged]:
+    """Judge every day of a pool by what the days before it, as far as matured by then, taught."""
+    judged: list[Judged] = []
+    for predicted in pool:
+        known = calendar.before(predicted.day.as_of)
+        before = [p for p in pool if p.day.as_of in known]
+        if any(p.day.purchased.any() for p in before):
+            adjustment = adjust(before, calendar.horizon_days, trees)
+            judged.append(judge(predicted, adjustment))
+    return judged
+
+
 def judge(predicted: Predicted, adjustment: Adjustment) -> Judged:
     """Apply an adjustment to a day that it was not fitted on."""
     day = predicted.day
@@ -205,7 +202,8 @@ def judge(predicted: Predicted, adjustment: Adjustment) -> Judged:
     mean = adjustment.spend.spend_if_purchase(day.prior_spend, predicted.spend_trees)
     lower, upper = adjustment.intervals.bounds(churn, mean)
     expected = (1 - churn) * mean + churn * adjustment.spend.spend_if_none
-    return Judged(day, churn, expected, lower, upper)
+    total = float(expected.sum())
+    return Judged(day, churn, expected, lower, upper, total / 2, total * 2)
 
 
 def _pool_days(

@@ -185,8 +185,9 @@ def _log_trials(run_id: str, learned: Learned, registry: Registry) -> None:
 def _log_figures(training: Training) -> None:
     import mlflow  # noqa: PLC0415
 
-    judged, trees = training.learned.judged, training.learned.trees
-    if judged is not None:
+    trees = training.learned.trees
+    if training.learned.judged:
+        judged = training.learned.judged[-1]
         mlflow.log_figure(plots.calibration(judged, training.rivals), "plots/calibration.png")
         mlflow.log_figure(plots.gains(judged, training.rivals), "plots/gains.png")
         mlflow.log_figure(plots.deciles(judged, training.rivals), "plots/deciles.png")

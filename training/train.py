@@ -84,9 +84,9 @@ def train(
 def _evaluated(
     learned: Learned, days: list[LabelledDay], never: list[NeverBought], calendar: Calendar
 ) -> tuple[Evaluation | None, dict[str, Rival]]:
-    judged = learned.judged
-    if judged is None:
+    if not learned.judged:
         return None, {}
+    judged = learned.judged[-1]
     known = calendar.before(judged.day.as_of)
     earlier = [d for d in days if d.as_of in known]
     rivals = baselines(judged.day, earlier, calendar.horizon_days)
