@@ -134,6 +134,12 @@ class ValueSettings(Section):
 
     margin: float = Field(0.3, gt=0, le=1, description="contribution margin on net revenue")
     discount_rate_yearly: float = Field(0.1, ge=0, le=1, description="for net present values")
+    service_cost_yearly: float = Field(
+        0.0, ge=0, description="what serving a customer costs in a year, in currency"
+    )
+    marketing_cost_yearly: float = Field(
+        0.0, ge=0, description="what marketing to a customer costs in a year, in currency"
+    )
 
 
 class FeatureSettings(Section):

@@ -109,7 +109,7 @@ class Scorer:
             predictions.churn_probability,
             predictions.spend_if_purchase,
             predictions.spend_if_none,
-            margin=self.bundle.margin,
+            margin=self.bundle.terms.margin,
             consent=np.full(len(matrix), -1),
             consent_unknown=self._consent_unknown,
             available_data=self.bundle.data_available,
@@ -197,6 +197,4 @@ class Scorer:
             flags.append("one_order")
         if in_sample:
             flags.append("in_sample")
-        if self.bundle.extrapolated:
-            flags.append("clv_extrapolated")
-        return flags
+        return flags + [f"clv_{months}m_extrapolated" for months in self.bundle.extrapolated]

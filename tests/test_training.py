@@ -44,20 +44,23 @@ from features.snapshots import snapshot_path
 from features.workspace import Workspace
 from pipelines.context import Context
 from training import metrics
+from training.adjustment import NO_TREES
 from training.attribution import PathAttribution
 from training.btyd import BetaGeometric
 from training.bundle import CHURN_FILE, MANIFEST, SPEND_FILE, Predictions, ScorerBundle
 from training.calendar import default_step, enough_history, plan
-from training.calibration import BOUNDS, ChurnCalibration, SpendCalibration, steadiness
+from training.calibration import BOUNDS, ChurnCalibration, SpendCalibration
 from training.dataset import NOT_LEARNED, TREE_CATEGORIES, TREE_FEATURES, LabelledDay, label_days
 from training.intervals import PROMISED, IntervalTable
 from training.labels import labels
+from training.levels import Forecast, Level
 from training.prior import Prior, column
 from training.prospects import GROUPS, Conversion, NeverBought
-from training.recipe import NO_TREES, ROLLING_DAYS, Recipe, Trees, learn
+from training.recipe import ROLLING_DAYS, Recipe, Trees, learn
 from training.registry import MODEL
 from training.scorer_model import OUTPUTS
-from training.trees import DEFAULTS, Machine, Rows, fit
+from training.trees import DEFAULTS, Machine, Rows, correction, fit
+from training.value import YEAR_DAYS, ValueTerms, growth_of_horizons, spend_growth
 
 Float = NDArray[np.float64]
 
@@ -489,20 +492,39 @@ def test_prospects_beside_them_change_nothing_for_buyers(
 
 
 def test_value_over_the_horizon_itself_is_expected_spend(bundle: ScorerBundle, matrix: Float):
-    plain = replace(bundle, horizon_days=365, discount_rate_yearly=0.0, margin=1.0)
+    plain = replace(bundle, horizon_days=YEAR_DAYS, terms=ValueTerms(1.0, 0.0))
     said = plain.predict(matrix)
-    assert said.clv_12m == pytest.approx(said.expected_spend, rel=1e-12)
+    assert said.clv_12m == pytest.approx(said.expected_spend, rel=1e-9)
 
 
 def test_value_follows_margin_and_falls_with_the_discount(bundle: ScorerBundle, matrix: Float):
     def clv(rate: float, margin: float) -> Float:
-        changed = replace(bundle, discount_rate_yearly=rate, margin=margin)
-        return changed.predict(matrix[:-2]).clv_12m
+        return replace(bundle, terms=ValueTerms(margin, rate)).predict(matrix[:-2]).clv
 
     assert clv(0.1, 0.5) == pytest.approx(clv(0.1, 1.0) / 2, rel=1e-12)
-    assert (abs(clv(0.2, 1.0)) < abs(clv(0.0, 1.0))).all()
-    horizon = bundle.predict(matrix[:-2]).expected_spend
-    assert (abs(clv(0.0, 1.0)) >= abs(horizon)).all(), "a year is longer than the horizon"
+    assert (abs(clv(0.2, 1.0)) <= abs(clv(0.0, 1.0))).all()
+
+
+def test_a_longer_horizon_never_holds_fewer_purchases_and_costs_can_make_it_worth_less(
+    bundle: ScorerBundle, matrix: Float
+):
+    buyers = matrix[:-2]
+    growth = growth_of_horizons(spend_growth(bundle.prior, buyers, bundle.horizon_days))
+    assert (np.diff(growth, axis=1) >= 0).all()
+    free = replace(bundle, terms=ValueTerms(1.0, 0.0)).predict(buyers)
+    costly = replace(bundle, terms=ValueTerms(1.0, 0.0, service_cost_yearly=1e6)).predict(buyers)
+    assert (np.diff(costly.clv, axis=1) <= 0).all()
+    assert (costly.clv <= free.clv).all()
+
+
+def test_the_interval_of_a_value_lies_around_it_and_widens_with_the_horizon(
+    bundle: ScorerBundle, matrix: Float
+):
+    said = bundle.predict(matrix[:-2])
+    assert (said.clv_lower <= said.clv_upper).all()
+    living = said.churn_probability < 0.5
+    width = (said.clv_upper - said.clv_lower)[living]
+    assert (np.diff(width, axis=1) >= -1e-9).mean() > 0.95
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 64])
@@ -780,6 +802,15 @@ FAR_APART = 1000.0
 """Horizons between two days, so many that a level seen on all of them is there to stay."""
 
 
+KNOWN = Forecast(0.0, 0.0, 0.0)
+"""Of a level that is known to be none."""
+
+
+def none_of(day: NDArray[np.int64]) -> list[Level]:
+    """A prior whose own levels were none."""
+    return [Level(int(d), 0.0, 1e-3) for d in np.unique(day)]
+
+
 @pytest.mark.parametrize(("shift", "slope"), [(0.0, 1.0), (0.6, 1.0), (-0.4, 0.6), (0.3, 1.4)])
 def test_churn_calibration_finds_a_known_shift_and_slope(shift: float, slope: float):
     rng = np.random.default_rng(3)
@@ -788,11 +819,30 @@ def test_churn_calibration_finds_a_known_shift_and_slope(shift: float, slope: fl
     truth = expit(centre + shift + slope * (logit(prior) - centre))
     day = np.repeat(np.arange(6) * FAR_APART, 10_000)
     nothing = np.zeros(len(prior))
-    fitted = ChurnCalibration.fit(prior, nothing, rng.random(60_000) < truth, day, NO_TREES)
+    fitted, said = ChurnCalibration.fit(
+        prior, nothing, rng.random(60_000) < truth, day, none_of(day), KNOWN, NO_TREES
+    )
     assert fitted.tree_weight == 0
     assert fitted.slope == pytest.approx(slope, abs=0.05)
-    assert fitted.shift == pytest.approx(shift, abs=0.05)
+    assert fitted.level == pytest.approx(shift, abs=0.05)
     assert fitted.probability(prior, nothing) == pytest.approx(truth, abs=0.02)
+    assert said == pytest.approx(truth, abs=0.04)
+
+
+def test_days_of_other_levels_do_not_bend_the_slope_and_keep_their_own():
+    rng = np.random.default_rng(8)
+    day = np.repeat(np.arange(6) * FAR_APART, 10_000)
+    shifts = np.array([0.9, -0.9, 0.0, 0.7, -0.7, 0.0])
+    # The later days' customers are the likelier to leave, so that pooled days would bend the line.
+    log_odds = rng.normal(0.0, 0.7, 60_000) + np.repeat(np.linspace(-1, 1, 6), 10_000)
+    truth = expit(log_odds + np.repeat(shifts, 10_000))
+    history = [Level(int(d), s, 1e-3) for d, s in zip(np.unique(day), shifts, strict=True)]
+    fitted, said = ChurnCalibration.fit(
+        expit(log_odds), np.zeros(60_000), rng.random(60_000) < truth, day, history, KNOWN, NO_TREES
+    )
+    assert fitted.slope == pytest.approx(1.0, abs=0.04)
+    assert fitted.level == pytest.approx(0.0, abs=0.04)
+    assert said == pytest.approx(truth, abs=0.04)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
@@ -800,14 +850,13 @@ def test_churn_calibration_finds_how_far_to_trust_the_trees(weight: float):
     rng = np.random.default_rng(4)
     prior, trees = expit(rng.normal(0, 1, 40_000)), rng.normal(0, 1, 40_000)
     churned = rng.random(40_000) < expit(logit(prior) + weight * trees)
-    fitted = ChurnCalibration.fit(
-        prior, trees, churned, np.repeat(np.arange(4) * FAR_APART, 10_000)
-    )
+    day = np.repeat(np.arange(4) * FAR_APART, 10_000)
+    fitted, _ = ChurnCalibration.fit(prior, trees, churned, day, none_of(day), KNOWN)
     assert fitted.tree_weight == pytest.approx(weight, abs=0.11)
 
 
 def test_no_churn_probability_is_certain():
-    said = ChurnCalibration(shift=50.0).probability(np.array([0.5]), np.zeros(1))
+    said = ChurnCalibration(level=50.0).probability(np.array([0.5]), np.zeros(1))
     assert said.tolist() == [BOUNDS[1]]
 
 
@@ -817,30 +866,26 @@ def test_spend_calibration_makes_the_totals_add_up(scale: float):
     seen = np.where(purchased, scale * net, np.where(np.arange(40_000) % 50 == 0, -10.0, 0.0))
     day = np.repeat(np.arange(4) * FAR_APART, 10_000)
     nothing = np.zeros(40_000)
-    fitted = SpendCalibration.fit(mean, nothing, churn, purchased, seen, day, NO_TREES)
+    fitted, with_levels = SpendCalibration.fit(
+        mean, nothing, churn, purchased, seen, day, none_of(day), KNOWN, NO_TREES
+    )
     assert fitted.spend_if_none == pytest.approx(seen[~purchased].mean(), rel=1e-12)
-    assert fitted.scale == pytest.approx(scale, rel=0.06)
-    said = (1 - churn) * fitted.spend_if_purchase(mean, nothing) + churn * fitted.spend_if_none
-    assert said.sum() == pytest.approx(seen.sum(), rel=0.02)
+    assert np.exp(fitted.level) == pytest.approx(scale, rel=0.06)
+    for said in (fitted.spend_if_purchase(mean, nothing), with_levels):
+        total = ((1 - churn) * said + churn * fitted.spend_if_none).sum()
+        assert total == pytest.approx(seen.sum(), rel=0.02)
 
 
-@pytest.mark.parametrize(
-    ("values", "windows", "believed"),
-    [
-        ([0.3], 1.0, 0.5),
-        ([0.2, 0.2, 0.2], np.inf, 1.0),
-        ([0.2, 0.2, 0.2], 1.5, 0.6),
-        ([0.2, -0.2], np.inf, 0.0),
-        ([0.0, 0.0], np.inf, 0.0),
-        ([0.1, 0.3], np.inf, 1 - 0.01 / 0.04),
-        ([-0.1, -0.3], np.inf, 0.75),
-        ([0.1, -0.3, 0.05], np.inf, 0.0),
-    ],
-)
-def test_days_that_disagree_or_overlap_are_not_believed(
-    values: list[float], windows: float, believed: float
-):
-    assert steadiness(values, windows) == pytest.approx(believed, abs=1e-12)
+def test_trees_learn_nothing_from_a_season_that_moves_all_alike():
+    rng = np.random.default_rng(2)
+    days = []
+    for place, day in enumerate(CALENDAR.matured[:4]):
+        one = labelled_day(day, 3000)
+        shift = 1.2 if place % 2 else -1.2
+        purchased = rng.random(3000) > expit(logit(one.prior_churn) + shift)
+        days.append(replace(one, purchased=purchased))
+    booster = fit("churn", Rows("churn", days), DEFAULTS["churn"], Machine())
+    assert abs(correction(booster, days[0].matrix).mean()) < 0.05
 
 
 # Metrics.

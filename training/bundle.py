@@ -22,13 +22,22 @@ from numpy.typing import NDArray
 from features import catalogue
 from features.errors import WorkspaceError
 from features.matrix import Vocabulary
+from training.adjustment import Adjustment
 from training.attribution import Middle, PathAttribution, prior_contributions
 from training.calibration import ChurnCalibration, SpendCalibration
 from training.intervals import PROMISED, IntervalTable
 from training.population import StageThresholds
 from training.prior import Prior, column, summary
 from training.prospects import ENGAGEMENT, Conversion, groups_of
-from training.recipe import Adjustment, Kind, Trees
+from training.recipe import Kind, Trees
+from training.value import (
+    CLV_MONTHS,
+    YEAR_DAYS,
+    ValueTerms,
+    growth_of_horizons,
+    lifetime_value,
+    spend_growth,
+)
 
 Float = NDArray[np.float64]
 
@@ -36,8 +45,6 @@ FORMAT = 3
 MANIFEST = "manifest.json"
 CHURN_FILE = "churn.txt"
 SPEND_FILE = "spend.txt"
-YEAR_DAYS = 365.0
-QUARTERS = np.array([0.25, 0.5, 0.75, 1.0]) * YEAR_DAYS
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,9 @@ class Predictions:
         :data:`training.intervals.PROMISED`, shape (n, 3).
     spend_if_purchase, spend_if_none
         The two means of which ``expected_spend`` is the mixture.
-    clv_12m
-        Net present value of the expected margin of twelve months.
+    clv, clv_lower, clv_upper
+        Value over each horizon of :data:`training.value.CLV_MONTHS` with its 90% interval, shape
+        (n, 4). The interval rests on the prior's purchase process: no coverage is claimed.
     prospect
         Known without a purchase: answered from the conversions of others like them.
     """
@@ -67,8 +75,15 @@ class Predictions:
     upper: Float
     spend_if_purchase: Float
     spend_if_none: Float
-    clv_12m: Float
+    clv: Float
+    clv_lower: Float
+    clv_upper: Float
     prospect: NDArray[np.bool_]
+
+    @property
+    def clv_12m(self) -> Float:
+        """Value over twelve months."""
+        return self.clv[:, CLV_MONTHS.index(12)]
 
     @property
     def spend_lower(self) -> Float:
@@ -109,8 +124,7 @@ class ScorerBundle:
     thresholds: StageThresholds
     middle: Middle
     conversion: Conversion
-    margin: float
-    discount_rate_yearly: float
+    terms: ValueTerms
     currency: str
     data_available: frozenset[str] = frozenset()
 
@@ -120,35 +134,60 @@ class ScorerBundle:
         return PathAttribution.of(self.trees.churn)
 
     @property
-    def extrapolated(self) -> bool:
-        """Whether twelve months are longer than the history behind the models."""
-        return (self.as_of - self.history_from).days < YEAR_DAYS + self.horizon_days
+    def extrapolated(self) -> tuple[int, ...]:
+        """Months of the values that are longer than the history whose outcomes are known."""
+        matured = (self.as_of - self.history_from).days - self.horizon_days
+        return tuple(months for months in CLV_MONTHS if months / 12 * YEAR_DAYS > matured)
 
     def predict(self, matrix: Float, threads: int = 1) -> Predictions:
         """Predict for rows of features in the catalogue's order, NaN where unknown."""
         if not len(matrix):
-            nobody: Float = np.zeros(0)
-            nowhere: Float = np.zeros((0, len(PROMISED)))
-            return Predictions(
-                nobody, nobody, nowhere, nowhere, nobody, nobody, nobody, np.zeros(0, dtype=bool)
-            )
+            return _nobody()
         prospect = ~(column(matrix, "purchases") > 0)
         safe = _as_buyers(matrix, prospect)
-        corrections = self.trees.corrections(safe, threads)
+        trees = self.trees.corrections(safe, threads)
         churn, spend = self.adjustment.churn, self.adjustment.spend
-        probability = churn.probability(
-            self.prior.churn_probability(safe, self.horizon_days), corrections[0]
-        )
-        mean = spend.spend_if_purchase(
-            self.prior.spend_if_purchase(safe, self.horizon_days), corrections[1]
-        )
-        probability = np.where(prospect, 1 - self._conversion(matrix), probability)
-        mean = np.where(prospect, self.conversion.spend_if_purchase, mean)
+        prior_churn = self.prior.churn_probability(safe, self.horizon_days)
+        prior_spend = self.prior.spend_if_purchase(safe, self.horizon_days)
+        conversion = self._conversion(matrix)
+
+        def chance(of_buyers: Float) -> Float:
+            return np.where(prospect, 1 - conversion, of_buyers)
+
+        def spent(by_buyers: Float) -> Float:
+            return np.where(prospect, self.conversion.spend_if_purchase, by_buyers)
+
         none = np.where(prospect, 0.0, spend.spend_if_none)
+        probability = chance(churn.probability(prior_churn, trees[0]))
+        mean = spent(spend.spend_if_purchase(prior_spend, trees[1]))
         expected = (1 - probability) * mean + probability * none
         lower, upper = self.adjustment.intervals.bounds(probability, mean)
-        clv = self.margin * expected * self._year_factor(safe)
-        return Predictions(probability, expected, lower, upper, mean, none, clv, prospect)
+        later = chance(churn.lasting_probability(prior_churn, trees[0]))
+        lasting = (1 - later) * spent(spend.lasting_spend_if_purchase(prior_spend, trees[1]))
+        clv = self._value(safe, probability, expected, lasting + later * none)
+        return Predictions(probability, expected, lower, upper, mean, none, *clv, prospect=prospect)
+
+    def _value(
+        self, matrix: Float, churn_probability: Float, expected: Float, lasting: Float
+    ) -> tuple[Float, Float, Float]:
+        """Value over each horizon, and the interval that the prior's process gives it."""
+        growth = spend_growth(self.prior, matrix, self.horizon_days)
+        alive = self.prior.purchases.probability_alive(*summary(matrix))
+        value = lifetime_value(self.terms, expected, lasting, growth, alive)
+        horizons = growth_of_horizons(growth)
+        sides = []
+        for place, months in enumerate(CLV_MONTHS):
+            silent = self.prior.silence(matrix, self.horizon_days, months / 12 * YEAR_DAYS)
+            chance = np.clip(churn_probability * silent, 0.0, 1.0)
+            spend = np.maximum(expected, 0.0) * horizons[:, place]
+            mean = spend / np.maximum(1 - chance, 1e-9)
+            bounds = self.adjustment.intervals.bounds(chance, mean)
+            # What a unit of spend is worth by then, and what is paid whatever is spent.
+            rate = self.terms.margin * (1 + self.terms.discount_rate_yearly) ** (-months / 24)
+            fixed = np.minimum(value[:, place] - rate * spend, 0.0)
+            sides.append([rate * side[:, PROMISED.index(0.9)] + fixed for side in bounds])
+        lower, upper = (np.stack(side, axis=1) for side in zip(*sides, strict=True))
+        return value, lower, upper
 
     def contributions(self, matrix: Float, threads: int = 1) -> Float:
         """What each feature adds to the churn log-odds, approximately, shape (n, features)."""
@@ -162,22 +201,6 @@ class ScorerBundle:
 
     def _conversion(self, matrix: Float) -> Float:
         return self.conversion.chance(groups_of(*(column(matrix, name) for name in ENGAGEMENT)))
-
-    def _year_factor(self, matrix: Float) -> Float:
-        """Discounted purchases of a year over those of the horizon, at least the horizon's own."""
-        frequency, _, age = summary(matrix)
-        grown = np.stack(
-            [
-                self.prior.purchases.horizon_growth(frequency, age, days, self.horizon_days)
-                for days in QUARTERS
-            ]
-        )
-        gained = np.diff(grown, axis=0, prepend=0.0)
-        middle_of_quarter = (QUARTERS - QUARTERS[0] / 2) / YEAR_DAYS
-        discount = (1 + self.discount_rate_yearly) ** -middle_of_quarter
-        # Not a matrix product: BLAS rounds a row by the number of rows beside it.
-        factor: Float = (discount[:, None] * gained).sum(axis=0)
-        return factor
 
     def save(self, folder: Path) -> str:
         """Write the bundle's files into an existing folder; give the manifest's SHA-256."""
@@ -201,8 +224,7 @@ class ScorerBundle:
             "thresholds": self.thresholds.to_dict(),
             "middle": asdict(self.middle),
             "conversion": self.conversion.to_dict(),
-            "margin": self.margin,
-            "discount_rate_yearly": self.discount_rate_yearly,
+            "value_terms": asdict(self.terms),
             "currency": self.currency,
             "data_available": sorted(self.data_available),
             "sha256": {
@@ -271,11 +293,20 @@ class ScorerBundle:
             thresholds=StageThresholds.from_dict(values["thresholds"]),
             middle=Middle(**values["middle"]),
             conversion=Conversion.from_dict(values["conversion"]),
-            margin=values["margin"],
-            discount_rate_yearly=values["discount_rate_yearly"],
+            terms=ValueTerms(**values["value_terms"]),
             currency=values["currency"],
             data_available=frozenset(values["data_available"]),
         )
+
+
+def _nobody() -> Predictions:
+    nothing: Float = np.zeros(0)
+    spend: Float = np.zeros((0, len(PROMISED)))
+    value: Float = np.zeros((0, len(CLV_MONTHS)))
+    return Predictions(
+        nothing, nothing, spend, spend, nothing, nothing, value, value, value,
+        prospect=np.zeros(0, dtype=bool),
+    )  # fmt: skip
 
 
 def _as_buyers(matrix: Float, prospect: NDArray[np.bool_]) -> Float:

@@ -1,26 +1,32 @@
 """From a prior and what the trees add to it to probabilities and means that can be believed.
 
 Both models have the same shape: the prior's log-odds (or log mean) plus a weight times the trees'
-correction. Weight 0 is BG/NBD and Gamma-Gamma themselves, so the fallback is a point of the same
-family. All is fitted on rolling-origin predictions, never on days that the trees learned from.
+correction, and a level. Weight 0 is the prior itself, so the fallback is a point of the same
+family. Weight and slope are fitted on rolling-origin predictions, never on days that the trees
+learned from, with a level of its own for every day; the level of the day to come is forecast
+(:mod:`training.levels`) from the prior's levels on all matured days, plus the mean distance of
+these predictions' levels from the prior's.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
+from training.levels import Forecast, Level, churn_level, spend_level
+
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
+Int = NDArray[np.int64]
 
-WEIGHTS = np.linspace(0.0, 1.0, 11)
+WEIGHTS = np.linspace(0.0, 1.2, 13)
 RIDGE = 5.0
-"""Pull of the calibration line towards the identity, in units of log-likelihood."""
+"""Pull of the slope towards one, in units of log-likelihood."""
 
 BOUNDS = (1e-4, 1 - 1e-4)
 """No answer is certain."""
@@ -28,28 +34,51 @@ BOUNDS = (1e-4, 1 - 1e-4)
 
 @dataclass(frozen=True)
 class ChurnCalibration:
-    """log-odds = centre + shift + slope * (prior log-odds + tree_weight * trees - centre).
+    """log-odds = centre + level + slope * (prior log-odds + tree_weight * trees - centre).
 
     Platt's line (1999), with its level kept apart from its slope: levels differ from day to day
-    far more than customers' noise says, so the shift is shrunk by how much it varied over days.
+    far more than customers' noise says.
+
+    Attributes
+    ----------
+    level, level_sd
+        Forecast for the window after the day of the answer, with its standard deviation.
+    lasting
+        The level that remains beyond that window.
     """
 
     tree_weight: float = 1.0
     centre: float = 0.0
-    shift: float = 0.0
     slope: float = 1.0
+    level: float = 0.0
+    level_sd: float = 0.0
+    lasting: float = 0.0
 
     def probability(self, prior: Float, trees: Float) -> Float:
         """Churn probability from the prior's probability and the trees' raw correction."""
+        return _chance(self._line(prior, trees) + self.level)
+
+    def lasting_probability(self, prior: Float, trees: Float) -> Float:
+        """The same in a window like any other, without what is special to the next one."""
+        return _chance(self._line(prior, trees) + self.lasting)
+
+    def _line(self, prior: Float, trees: Float) -> Float:
         raw = logit(prior) + self.tree_weight * trees
-        probability: Float = expit(self.centre + self.shift + self.slope * (raw - self.centre))
-        return np.clip(probability, *BOUNDS)
+        line: Float = self.centre + self.slope * (raw - self.centre)
+        return line
 
     @classmethod
     def fit(
-        cls, prior: Float, trees: Float, churned: Bool, moment: Float, weights: Float = WEIGHTS
-    ) -> ChurnCalibration:
-        """Choose the weight and the line with the best penalised likelihood.
+        cls,
+        prior: Float,
+        trees: Float,
+        churned: Bool,
+        day: Int,
+        history: Sequence[Level],
+        expected: Forecast,
+        weights: Float = WEIGHTS,
+    ) -> tuple[ChurnCalibration, Float]:
+        """Choose the weight and the slope with the best penalised likelihood.
 
         Parameters
         ----------
@@ -59,80 +88,111 @@ class ChurnCalibration:
             Raw scores of the trees, shape (n,).
         churned
             What happened, shape (n,).
-        moment
-            Snapshot day of each row, counted in horizons, shape (n,).
+        day
+            Snapshot day of each row, days since 1970-01-01, shape (n,).
+        history
+            The prior's own levels on matured days.
+        expected
+            What these say of the day to come.
+
+        Returns
+        -------
+        calibration
+        probability
+            Of each row, with its day's own level: what would have been said had that been known.
         """
-        found = []
-        for w in weights:
-            raw = logit(prior) + w * trees
-            centre = float(raw.mean())
-            loss, shift, slope = _platt(raw - centre, np.full(len(raw), centre), churned)
-            found.append((loss, float(w), centre, shift, slope))
-        _, weight, centre, shift, slope = min(found)
-        raw = logit(prior) + weight * trees - centre
-        shifts = [
-            _platt(raw[rows], np.full(rows.sum(), centre), churned[rows])[1]
-            for rows in (moment == d for d in np.unique(moment))
+        days, place = np.unique(day, return_inverse=True)
+        found = [_platt(logit(prior) + w * trees, churned, place) for w in weights]
+        losses, centres, slopes = (np.array(column) for column in zip(*found, strict=True))
+        best = int(np.argmin(losses))
+        line = cls(float(weights[best]), float(centres[best]), float(slopes[best]))
+        raw = line._line(prior, trees)
+        levels = [
+            churn_level(int(d), raw[place == at], churned[place == at]).value
+            for at, d in enumerate(days)
         ]
-        return cls(weight, centre, shift * steadiness(shifts, _windows(moment)), slope)
+        above = _distance(days, levels, history)
+        calibration = cls(
+            line.tree_weight,
+            line.centre,
+            line.slope,
+            expected.mean + above,
+            expected.sd,
+            expected.lasting + above,
+        )
+        return calibration, _chance(raw + np.array(levels)[place])
 
 
-def steadiness(values: list[float], windows: float) -> float:
-    """How much of a mean over days to believe as a lasting level.
-
-    The positive-part James-Stein factor with the days as observations (1 where they agree, 0 where
-    they cancel), times n / (n + 1) for n label windows that do not overlap: days whose windows
-    overlap agree because they saw the same weeks, and one season says little of the next.
-
-    >>> steadiness([0.2, 0.2, 0.2], windows=3), steadiness([0.2, -0.2], windows=2)
-    (0.75, 0.0)
-    >>> steadiness([0.3], windows=1)
-    0.5
-    """
-    mean = float(np.mean(values))
-    noise = float(np.var(values, ddof=1)) / len(values) if len(values) > 1 else 0.0
-    agreement = max(0.0, 1.0 - noise / mean**2) if mean else 0.0
-    return agreement / (1 + 1 / windows)
+def _chance(log_odds: Float) -> Float:
+    probability: Float = expit(log_odds)
+    return np.clip(probability, *BOUNDS)
 
 
-def _windows(moment: Float) -> float:
-    """How many label windows fit beside each other into the days of a pool."""
-    return float(moment.max() - moment.min()) + 1.0
+def _distance(days: Int, levels: Sequence[float], history: Sequence[Level]) -> float:
+    """Mean distance of some days' levels from those of the prior alone on the same days."""
+    prior = {level.day: level.value for level in history}
+    return float(np.mean([level - prior[int(d)] for d, level in zip(days, levels, strict=True)]))
 
 
-def _platt(raw: Float, offset: Float, churned: Bool) -> tuple[float, float, float]:
+def _platt(raw: Float, churned: Bool, place: Int) -> tuple[float, float, float]:
+    """Fit one slope and a level for each day; give the loss, the centre and the slope."""
+    centre = float(raw.mean())
     sign = np.where(churned, 1.0, -1.0)
+    number = int(place.max()) + 1
+    pull = np.zeros(number + 1)
+    pull[-1] = 1.0
 
     def loss(line: Float) -> tuple[float, Float]:
-        margin = sign * (offset + line[0] + line[1] * raw)
-        pull = line - np.array([0.0, 1.0])
+        margin = sign * (centre + line[:-1][place] + line[-1] * (raw - centre))
         weight = -sign * expit(-margin)
-        gradient = np.array([weight.sum(), (weight * raw).sum()]) + 2 * RIDGE * pull
-        return float(np.logaddexp(0, -margin).sum() + RIDGE * (pull**2).sum()), gradient
+        gradient = np.append(
+            np.bincount(place, weight, minlength=number), (weight * (raw - centre)).sum()
+        )
+        away = line - pull
+        strength = np.append(np.ones(number), RIDGE)
+        total = np.logaddexp(0, -margin).sum() + (strength * away**2).sum()
+        return float(total), gradient + 2 * strength * away
 
     found = minimize(
-        loss, np.array([0.0, 1.0]), jac=True, method="L-BFGS-B", bounds=[(-3, 3), (0.2, 3)]
+        loss,
+        pull,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[*[(-4.0, 4.0)] * number, (0.2, 3.0)],
     )
-    return float(found.fun), float(found.x[0]), float(found.x[1])
+    return float(found.fun), centre, float(found.x[-1])
 
 
 @dataclass(frozen=True)
 class SpendCalibration:
-    """Mean spend given a purchase = scale * prior mean * exp(tree_weight * trees).
+    """Mean spend given a purchase = exp(level) * prior mean * exp(tree_weight * trees).
 
     Attributes
     ----------
+    level, level_sd, lasting
+        As in :class:`ChurnCalibration`, in logs.
     spend_if_none
         Mean net spend of those who buy nothing: their returns, at most 0, in currency.
     """
 
     tree_weight: float = 1.0
-    scale: float = 1.0
+    level: float = 0.0
+    level_sd: float = 0.0
+    lasting: float = 0.0
     spend_if_none: float = 0.0
 
     def spend_if_purchase(self, prior: Float, trees: Float) -> Float:
         """Mean net spend given a purchase."""
-        return self.scale * prior * np.exp(self.tree_weight * trees)
+        return float(np.exp(self.level)) * self.shape(prior, trees)
+
+    def lasting_spend_if_purchase(self, prior: Float, trees: Float) -> Float:
+        """The same in a window like any other, without what is special to the next one."""
+        return float(np.exp(self.lasting)) * self.shape(prior, trees)
+
+    def shape(self, prior: Float, trees: Float) -> Float:
+        """Mean net spend given a purchase, but for the level."""
+        mean: Float = prior * np.exp(self.tree_weight * trees)
+        return mean
 
     @classmethod
     def fit(
@@ -142,28 +202,49 @@ class SpendCalibration:
         churn_probability: Float,
         purchased: Bool,
         net_spend: Float,
-        moment: Float,
+        day: Int,
+        history: Sequence[Level],
+        expected: Forecast,
         weights: Float = WEIGHTS,
-    ) -> SpendCalibration:
-        """Choose the weight by gamma deviance among buyers, the scale by the total of everyone."""
+    ) -> tuple[SpendCalibration, Float]:
+        """Choose the weight by gamma deviance among buyers, with each day's total put right.
+
+        Parameters
+        ----------
+        churn_probability
+            With each day's own level, as :meth:`ChurnCalibration.fit` gives it.
+
+        Returns
+        -------
+        calibration
+        mean
+            Of each row given a purchase, with its day's own level.
+        """
+        days, place = np.unique(day, return_inverse=True)
         seen = np.maximum(net_spend[purchased], 0.0)
+        bought = place[purchased]
+        totals = np.bincount(bought, seen, minlength=len(days))
         losses = []
         for w in weights:
             mean = prior[purchased] * np.exp(w * trees[purchased])
-            mean = mean * (seen.sum() / mean.sum())
+            said = np.bincount(bought, mean, minlength=len(days))
+            mean = mean * (np.maximum(totals, 1e-9) / np.maximum(said, 1e-9))[bought]
             losses.append(float(np.mean(seen / mean + np.log(mean))))
-        weight = float(weights[int(np.argmin(losses))])
-        none = min(0.0, float(net_spend[~purchased].mean())) if (~purchased).any() else 0.0
-        said = (1 - churn_probability) * prior * np.exp(weight * trees)
-        left = net_spend - none * churn_probability
-        ratios = [
-            float(np.log(np.clip(left[rows].sum() / said[rows].sum(), 0.2, 5.0)))
-            for rows in (moment == d for d in np.unique(moment))
+        shape = cls(float(weights[int(np.argmin(losses))]))
+        mean = shape.shape(prior, trees)
+        levels = [
+            spend_level(
+                int(d),
+                *(
+                    column[place == at]
+                    for column in (mean, churn_probability, purchased, net_spend)
+                ),
+            ).value
+            for at, d in enumerate(days)
         ]
-        scale = float(np.exp(np.mean(ratios) * steadiness(ratios, _windows(moment))))
-        return cls(weight, scale, none)
-
-
-def to_dict(calibration: ChurnCalibration | SpendCalibration) -> dict[str, Any]:
-    """Plain values for JSON."""
-    return asdict(calibration)
+        above = _distance(days, levels, history)
+        none = min(0.0, float(net_spend[~purchased].mean())) if (~purchased).any() else 0.0
+        calibration = cls(
+            shape.tree_weight, expected.mean + above, expected.sd, expected.lasting + above, none
+        )
+        return calibration, mean * np.exp(np.array(levels))[place]

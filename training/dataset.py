@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from features import catalogue
+from features.days import day_number
 from features.matrix import Vocabulary, matrix_of
 from training.labels import labels
+from training.levels import Level, churn_level, spend_level
 from training.prior import Prior
 from training.prospects import ENGAGEMENT, NeverBought, groups_of
 
@@ -69,6 +73,15 @@ class LabelledDay:
     def churned(self) -> Bool:
         """No purchase in the horizon."""
         return ~self.purchased
+
+    @cached_property
+    def levels(self) -> tuple[Level, Level]:
+        """How far the prior's churn and spend lay off for everybody at once."""
+        day, log_odds = day_number(self.as_of), logit(self.prior_churn)
+        churn = churn_level(day, log_odds, self.churned)
+        chance = expit(log_odds + churn.value)
+        spend = spend_level(day, self.prior_spend, chance, self.purchased, self.net_spend)
+        return churn, spend
 
     def take(self, rows: NDArray[np.int64]) -> LabelledDay:
         """Keep some customers."""

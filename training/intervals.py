@@ -10,11 +10,12 @@ tail, the upper one gets all of the missed share.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit, ndtri
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -24,6 +25,9 @@ SMALLEST_GROUP = 100
 LEVELS = np.linspace(0.0, 1.0, 201)
 PROMISED = (0.5, 0.8, 0.9)
 """Coverages that intervals are given for."""
+SPREAD = 1.25
+"""Standard deviations of a level that intervals allow for, where the level is itself uncertain."""
+_NORMAL = ndtri((np.arange(15) + 0.5) / 15)
 _TRIED = np.concatenate([np.linspace(0.3, 0.99, 70), np.linspace(0.991, 0.999, 9)])
 
 
@@ -40,11 +44,15 @@ class IntervalTable:
     levels
         For each coverage of :data:`PROMISED` the nominal one that covers as many of the
         calibration predictions.
+    odds_spread
+        How far the log-odds of churn may lie off for everybody at once: a lower bound is that of
+        customers more likely to leave by so much, an upper bound of less likely ones.
     """
 
     edges: Float
     ratios: Float
     levels: tuple[float, ...]
+    odds_spread: float = 0.0
 
     @classmethod
     def fit(
@@ -83,6 +91,20 @@ class IntervalTable:
         )
         return cls(edges, ratios, levels)
 
+    def widened(self, odds_sd: float, log_spend_sd: float) -> IntervalTable:
+        """Allow for levels that may be off for everybody at once.
+
+        Parameters
+        ----------
+        odds_sd, log_spend_sd
+            Standard deviations of the forecast levels of churn and spend.
+        """
+        spread = np.exp(SPREAD * log_spend_sd * _NORMAL)
+        ratios = np.stack(
+            [np.quantile(np.multiply.outer(row, spread).ravel(), LEVELS) for row in self.ratios]
+        )
+        return replace(self, ratios=ratios, odds_spread=odds_sd)
+
     def bounds(self, churn_probability: Float, spend_if_purchase: Float) -> tuple[Float, Float]:
         """Lower and upper bounds of the net spend, in currency.
 
@@ -92,10 +114,16 @@ class IntervalTable:
             A column for each coverage of :data:`PROMISED`, shape (n, 3); a wider interval holds
             the narrower ones.
         """
-        bounds = [
-            self._bounds_at(level, churn_probability, spend_if_purchase) for level in self.levels
-        ]
-        lower, upper = (np.stack(side, axis=1) for side in zip(*bounds, strict=True))
+        odds = logit(np.clip(churn_probability, 1e-9, 1 - 1e-9))
+        likelier, less_likely = (
+            [
+                self._bounds_at(level, expit(odds + shift), spend_if_purchase)
+                for level in self.levels
+            ]
+            for shift in (self.odds_spread, -self.odds_spread)
+        )
+        lower = np.stack([bounds[0] for bounds in likelier], axis=1)
+        upper = np.stack([bounds[1] for bounds in less_likely], axis=1)
         return (
             np.minimum.accumulate(lower, axis=1),
             np.maximum.accumulate(upper, axis=1),
@@ -148,6 +176,7 @@ class IntervalTable:
             "edges": self.edges.tolist(),
             "ratios": self.ratios.tolist(),
             "levels": list(self.levels),
+            "odds_spread": self.odds_spread,
         }
 
     @classmethod
@@ -157,4 +186,5 @@ class IntervalTable:
             np.array(values["edges"], dtype=np.float64),
             np.array(values["ratios"], dtype=np.float64),
             tuple(values["levels"]),
+            values["odds_spread"],
         )

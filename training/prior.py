@@ -63,6 +63,12 @@ class Prior:
         )
         return np.clip(probability, 1e-6, 1 - 1e-6)
 
+    def silence(self, matrix: Float, horizon_days: float, longer_days: float) -> Float:
+        """P(no purchase in a longer window, given none in the horizon), at least 1 if shorter."""
+        longer = self.churn_probability(matrix, longer_days)
+        ratio: Float = longer / self.churn_probability(matrix, horizon_days)
+        return ratio
+
     def expected_purchases(self, matrix: Float, horizon_days: float) -> Float:
         """Mean purchase days in the horizon."""
         return self.purchases.expected_purchases(*summary(matrix), horizon_days)

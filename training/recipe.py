@@ -15,12 +15,10 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
-from features.days import day_number
 from features.errors import NotEnoughData
+from training.adjustment import Predicted, adjust, judge
 from training.calendar import Calendar
-from training.calibration import WEIGHTS, ChurnCalibration, SpendCalibration
 from training.dataset import LabelledDay
-from training.intervals import IntervalTable
 from training.judged import Judged
 from training.trees import Machine, Rows, Task, correction, fit
 from training.tuning import Tuned, folds, tune
@@ -36,18 +34,8 @@ ROLLING_DAYS = 8
 FEWEST_BUYERS = 30
 FEWEST_OUTCOMES = 10
 ALL_TASKS: tuple[Task, ...] = ("churn", "spend")
-NO_TREES = np.zeros(1)
 
 Say = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Adjustment:
-    """What turns prior and trees into calibrated answers."""
-
-    churn: ChurnCalibration
-    spend: SpendCalibration
-    intervals: IntervalTable
 
 
 @dataclass(frozen=True)
@@ -80,15 +68,6 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """A labelled day and what unseen trees add to its prior."""
-
-    day: LabelledDay
-    churn_trees: Float
-    spend_trees: Float
-
-
-@dataclass(frozen=True)
 class Learned:
     """Everything that a training found.
 
@@ -107,6 +86,7 @@ class Learned:
     judged: tuple[Judged, ...]
     judged_trees: bool
     pool: tuple[Predicted, ...]
+    matured: tuple[LabelledDay, ...]
 
 
 def learn(
@@ -129,13 +109,13 @@ def learn(
     for done, day in enumerate(foldable, start=1):
         pool.append(_predict(recipe, calendar, by_day, day))
         say("rolling-origin predictions", done, len(foldable))
-    judged = judge_days(calendar, pool)
+    judged = judge_days(calendar, matured, pool)
     if not earlier:
-        judged = judge_days(calendar, [_without_trees(d) for d in matured], trees=False)
+        judged = judge_days(calendar, matured, [_without_trees(d) for d in matured], trees=False)
     trees = recipe.fit(matured) if pool else Trees()
     say("final trees", 1, 1)
     final = tuple(pool) or tuple(_without_trees(d) for d in matured)
-    return Learned(calendar, recipe, trees, tuple(judged), bool(earlier), final)
+    return Learned(calendar, recipe, trees, tuple(judged), bool(earlier), final, tuple(matured))
 
 
 def check_enough(newest: LabelledDay | None, calendar: Calendar) -> None:
@@ -162,48 +142,23 @@ def check_enough(newest: LabelledDay | None, calendar: Calendar) -> None:
         )
 
 
-def adjust(pool: Sequence[Predicted], horizon_days: int, trees: bool = True) -> Adjustment:
-    """Fit calibration and intervals on pooled predictions; without trees their weight is 0."""
-    weights = WEIGHTS if trees else NO_TREES
-    prior = np.concatenate([p.day.prior_churn for p in pool])
-    spend_prior = np.concatenate([p.day.prior_spend for p in pool])
-    churn_trees = np.concatenate([p.churn_trees for p in pool])
-    spend_trees = np.concatenate([p.spend_trees for p in pool])
-    purchased = np.concatenate([p.day.purchased for p in pool])
-    net_spend = np.concatenate([p.day.net_spend for p in pool])
-    moment = np.concatenate(
-        [np.full(len(p.day.matrix), day_number(p.day.as_of) / horizon_days) for p in pool]
-    )
-    churn = ChurnCalibration.fit(prior, churn_trees, ~purchased, moment, weights)
-    probability = churn.probability(prior, churn_trees)
-    spend = SpendCalibration.fit(
-        spend_prior, spend_trees, probability, purchased, net_spend, moment, weights
-    )
-    mean = spend.spend_if_purchase(spend_prior, spend_trees)
-    return Adjustment(churn, spend, IntervalTable.fit(probability, mean, purchased, net_spend))
-
-
-def judge_days(calendar: Calendar, pool: Sequence[Predicted], trees: bool = True) -> list[Judged]:
+def judge_days(
+    calendar: Calendar,
+    days: Sequence[LabelledDay],
+    pool: Sequence[Predicted],
+    trees: bool = True,
+) -> list[Judged]:
     """Judge every day of a pool by what the days before it, as far as matured by then, taught."""
     judged: list[Judged] = []
     for predicted in pool:
-        known = calendar.before(predicted.day.as_of)
+        as_of = predicted.day.as_of
+        known = calendar.before(as_of)
         before = [p for p in pool if p.day.as_of in known]
         if any(p.day.purchased.any() for p in before):
-            adjustment = adjust(before, calendar.horizon_days, trees)
+            matured = [day for day in days if day.as_of in known]
+            adjustment = adjust(before, matured, as_of, calendar.horizon_days, trees)
             judged.append(judge(predicted, adjustment))
     return judged
-
-
-def judge(predicted: Predicted, adjustment: Adjustment) -> Judged:
-    """Apply an adjustment to a day that it was not fitted on."""
-    day = predicted.day
-    churn = adjustment.churn.probability(day.prior_churn, predicted.churn_trees)
-    mean = adjustment.spend.spend_if_purchase(day.prior_spend, predicted.spend_trees)
-    lower, upper = adjustment.intervals.bounds(churn, mean)
-    expected = (1 - churn) * mean + churn * adjustment.spend.spend_if_none
-    total = float(expected.sum())
-    return Judged(day, churn, expected, lower, upper, total / 2, total * 2)
 
 
 def _pool_days(

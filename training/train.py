@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from features.catalogue import FEATURES, SERVICES
 from features.matrix import Vocabulary, matrix_of
 from features.settings import Settings
+from training.adjustment import adjust
 from training.attribution import Middle
 from training.bundle import ScorerBundle
 from training.calendar import Calendar
@@ -22,9 +23,10 @@ from training.evaluation import Evaluation, Rival, baselines, evaluate, evaluate
 from training.population import StageThresholds, fit_thresholds
 from training.prior import Prior, column
 from training.prospects import Conversion, NeverBought
-from training.recipe import Learned, Say, Trees, adjust, learn
+from training.recipe import Learned, Say, Trees, learn
 from training.tracking import Training
 from training.trees import Machine
+from training.value import ValueTerms
 
 Float = NDArray[np.float64]
 
@@ -120,12 +122,18 @@ def _bundle(
         vocabulary=vocabulary,
         prior=prior,
         trees=learned.trees if trusted else Trees(),
-        adjustment=adjust(learned.pool, calendar.horizon_days, trees=trusted),
+        adjustment=adjust(
+            learned.pool, learned.matured, calendar.as_of, calendar.horizon_days, trees=trusted
+        ),
         thresholds=UNFITTED,
         middle=Middle.of(buyers, calendar.horizon_days),
         conversion=Conversion.fit(never, calendar.horizon_days, prior.mean_order_value),
-        margin=settings.value.margin,
-        discount_rate_yearly=settings.value.discount_rate_yearly,
+        terms=ValueTerms(
+            settings.value.margin,
+            settings.value.discount_rate_yearly,
+            settings.value.service_cost_yearly,
+            settings.value.marketing_cost_yearly,
+        ),
         currency=settings.data.currency,
         data_available=_available(everyone),
     )

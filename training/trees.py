@@ -110,14 +110,19 @@ def _without_constants(matrix: Float) -> Float:
 
 
 def _task_rows(task: Task, day: LabelledDay) -> tuple[Float, Float, Float]:
-    """Matrix, offset and label of one day: everyone for churn, those who bought for spend."""
+    """Matrix, offset and label of one day: everyone for churn, those who bought for spend.
+
+    The day's own level is in the offset: trees learn what sets customers apart, not the season.
+    """
     if task == "churn":
-        return tree_matrix(day.matrix), logit(day.prior_churn), day.churned.astype(np.float64)
+        offset = logit(day.prior_churn) + day.levels[0].value
+        return tree_matrix(day.matrix), offset, day.churned.astype(np.float64)
     buyers = day.purchased
     # The gamma family has no mass at zero: a purchase that was wholly returned counts as small.
     floor = 0.01 * np.maximum(day.prior_spend[buyers], 1e-2)
     spend = np.maximum(day.net_spend[buyers], floor)
-    return tree_matrix(day.matrix[buyers]), np.log(day.prior_spend[buyers]), spend
+    said = day.prior_spend[buyers]
+    return tree_matrix(day.matrix[buyers]), np.log(said * (spend.sum() / said.sum())), spend
 
 
 def fit(

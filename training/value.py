@@ -1,0 +1,115 @@
+"""Customer lifetime value: net present value of the margin that is still to come, net of costs.
+
+Beyond the horizon that the models learned, a prediction is carried on by the prior's purchase
+process: expected purchases by then over those within the horizon, given that the customer lives
+(:meth:`training.btyd.BetaGeometric.horizon_growth`). What is special to the next window, such as a
+season, is not carried on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.prior import Prior, summary
+
+Float = NDArray[np.float64]
+
+YEAR_DAYS = 365.25
+CLV_MONTHS = (3, 6, 12, 24)
+"""Horizons of the values that are told."""
+_YEARS = np.array([0.25, 0.5, 0.75, 1.0, 1.5, 2.0])
+"""Ends of the pieces that are discounted as one, in years; the horizons are among them."""
+_ENDS = np.array([np.flatnonzero(months / 12 == _YEARS)[0] for months in CLV_MONTHS])
+
+
+@dataclass(frozen=True)
+class ValueTerms:
+    """What a customer's spend is worth to the company, and what serving it costs.
+
+    Attributes
+    ----------
+    margin
+        Contribution margin on net revenue, above 0, at most 1.
+    discount_rate_yearly
+        For net present values.
+    service_cost_yearly, marketing_cost_yearly
+        Of one customer while it is one, in currency.
+    """
+
+    margin: float
+    discount_rate_yearly: float
+    service_cost_yearly: float = 0.0
+    marketing_cost_yearly: float = 0.0
+
+
+def lifetime_value(
+    terms: ValueTerms, expected_spend: Float, lasting_spend: Float, growth: Float, alive: Float
+) -> Float:
+    """Value over each of :data:`CLV_MONTHS`.
+
+    Parameters
+    ----------
+    expected_spend, lasting_spend
+        Mean net spend in the learned horizon, and in one like any other, in currency, shape (n,).
+    growth
+        From :func:`spend_growth`.
+    alive
+        P(still a customer today), shape (n,).
+
+    Returns
+    -------
+    array
+        In currency, shape (n, 4).
+
+    Examples
+    --------
+    A customer who spends 100 in each quarter for two years, on a margin of all, undiscounted, and
+    one who will have left after the first:
+
+    >>> growth = np.array([[1, 2, 3, 4, 6, 8], [1, 1, 1, 1, 1, 1.0]])
+    >>> hundred, alive = np.full(2, 100.0), np.ones(2)
+    >>> lifetime_value(ValueTerms(1.0, 0.0), hundred, hundred, growth, alive)
+    array([[100., 200., 400., 800.],
+           [100., 100., 100., 100.]])
+
+    Costs can make a longer horizon worth less, as long as there is a customer to serve:
+
+    >>> costly = ValueTerms(0.5, 0.0, service_cost_yearly=240.0)
+    >>> lifetime_value(costly, hundred, hundred, growth, alive).round()
+    array([[-10., -20., -40., -80.],
+           [-10., -10., -10., -10.]])
+    """
+    within = np.minimum(growth, 1.0)
+    spend = expected_spend[:, None] * within + lasting_spend[:, None] * (growth - within)
+    lengths = np.diff(_YEARS, prepend=0.0)
+    discount = (1 + terms.discount_rate_yearly) ** -(_YEARS - lengths / 2)
+    cost = terms.service_cost_yearly + terms.marketing_cost_yearly
+    gained = np.diff(growth, axis=1, prepend=0.0)
+    # Whoever buys half as often as at first is half as likely to be a customer still.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        pace = np.nan_to_num((gained / lengths) / (gained[:, :1] / lengths[0]))
+    served = alive[:, None] * np.minimum(pace, 1.0) * lengths
+    pieces = terms.margin * np.diff(spend, axis=1, prepend=0.0) - cost * served
+    # Not a matrix product: BLAS rounds a row by the number of rows beside it.
+    return np.cumsum(pieces * discount, axis=1)[:, _ENDS]
+
+
+def spend_growth(prior: Prior, matrix: Float, horizon_days: float) -> Float:
+    """Expected purchases by the end of each piece over those of the learned horizon, shape (n, 6).
+
+    One at the horizon itself, never falling.
+    """
+    frequency, _, age = summary(matrix)
+    grown = [
+        prior.purchases.horizon_growth(frequency, age, years * YEAR_DAYS, horizon_days)
+        for years in _YEARS
+    ]
+    return np.maximum.accumulate(np.stack(grown, axis=1), axis=1)
+
+
+def growth_of_horizons(growth: Float) -> Float:
+    """Take the columns of :data:`CLV_MONTHS` out of :func:`spend_growth`, shape (n, 4)."""
+    return growth[:, _ENDS]
