@@ -1,4 +1,4 @@
-"""What the purchase history alone says: BG/NBD and Gamma-Gamma, read from the feature matrix."""
+"""What the purchase history alone says: a BTYD model and Gamma-Gamma, read from the features."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import catalogue
-from training.btyd import BetaGeometric, GammaGamma
+from training.btyd import FAMILY, FamilyName, GammaGamma, PurchaseModel
 
 Float = NDArray[np.float64]
 
 PENALTY = 0.1
 """Weight of the weak prior on log-parameters: a shop's first year lets a and b run to infinity."""
+
+BEST: FamilyName = "bg_nbd"
 
 _COLUMN = {name: position for position, name in enumerate(catalogue.NAMES)}
 
@@ -30,16 +32,19 @@ class Prior:
 
     Attributes
     ----------
+    family
+        Which model of repeat purchases :attr:`purchases` is.
     mean_order_value
         Stands in where Gamma-Gamma has nobody to learn from, in currency.
     """
 
-    purchases: BetaGeometric
+    family: FamilyName
+    purchases: PurchaseModel
     value: GammaGamma | None
     mean_order_value: float
 
     @classmethod
-    def fit(cls, matrix: Float) -> Prior:
+    def fit(cls, matrix: Float, family: FamilyName = BEST) -> Prior:
         """Fit on the customers of one snapshot who have bought."""
         buyers = matrix[column(matrix, "purchases") > 0]
         frequency, recency, age = summary(buyers)
@@ -51,7 +56,8 @@ class Prior:
         days = column(buyers, "purchase_days").sum()
         gross = column(buyers, "spend_gross").sum()
         return cls(
-            BetaGeometric.fit(frequency, recency, age, penalty=PENALTY),
+            family,
+            FAMILY[family].fit(frequency, recency, age, penalty=PENALTY),
             value,
             float(gross / days) if days else 0.0,
         )
@@ -86,6 +92,7 @@ class Prior:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
+            "family": self.family,
             "purchases": self.purchases.to_dict(),
             "value": self.value.to_dict() if self.value else None,
             "mean_order_value": self.mean_order_value,
@@ -95,7 +102,8 @@ class Prior:
     def from_dict(cls, values: dict[str, Any]) -> Prior:
         """Undo :meth:`to_dict`."""
         return cls(
-            BetaGeometric.from_dict(values["purchases"]),
+            values["family"],
+            FAMILY[values["family"]].from_dict(values["purchases"]),
             GammaGamma.from_dict(values["value"]) if values["value"] else None,
             values["mean_order_value"],
         )
