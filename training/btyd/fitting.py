@@ -51,7 +51,7 @@ def maximise(
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
-            options={"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-8},
+            options={"maxiter": 300, "ftol": 1e-14, "gtol": 1e-8},
         )
         for start in starts
     ]

@@ -37,11 +37,11 @@ from training.btyd.fitting import dot
 _TIERS = ((8, 4.0, 1.0), (12, 12.0, 2.0), (24, 30.0, 5.0), (48, np.inf, np.inf))
 _RULES = {nodes: np.polynomial.legendre.leggauss(nodes) for nodes, _, _ in _TIERS}
 _SPENT = 40.0
-_BLOCK = 1 << 13
+_BLOCK_CELLS = 1 << 15
 
 
-class _Term(NamedTuple):
-    """One node of the integral for each customer: its share, and how far `life` has grown."""
+class _Lives(NamedTuple):
+    """Nodes of the integral, (customers, nodes): their shares, and how far `life` has grown."""
 
     share: FloatArray
     log_alpha: FloatArray  # log((alpha + life) / (alpha + start))
@@ -72,12 +72,9 @@ def silence(
     alive = np.exp(
         -(r + x) * np.log1p(length / (alpha + start)) - s * np.log1p(length / (beta + start))
     )
-    dead = np.zeros_like(x)
-    for rows, terms in _terms(theta, x, start, length):
-        total = np.zeros(rows.size)
-        for term in terms:
-            total += term.share
-        dead[rows] = total
+    dead = np.empty_like(x)
+    for rows, lives in _lives(theta, x, start, length):
+        dead[rows] = lives.share.sum(axis=1)
     return alive, dead
 
 
@@ -93,7 +90,7 @@ def log_silence(
     """
     r, alpha, s, beta = np.exp(theta)
     value, gradient = 0.0, np.zeros(4)
-    for rows, terms in _terms(theta, x, start, length):
+    for rows, lives in _lives(theta, x, start, length):
         k, t, h, n = x[rows], start[rows], length[rows], customers[rows]
         lived = (
             np.log1p(h / (alpha + t)),
@@ -102,32 +99,28 @@ def log_silence(
             (beta + t) / (beta + t + h),
         )
         alive = np.exp(-(r + k) * lived[0] - s * lived[1])
-        means = [alive * column for column in lived]
-        dead, dead_per_beta = np.zeros_like(k), np.zeros_like(k)
-        for share, *columns in terms:
-            dead += share
-            for mean, column in zip(means, columns, strict=True):
-                np.add(mean, share * column, out=mean)
-            dead_per_beta += share * columns[-1]
+        dead = lives.share.sum(axis=1)
         total = alive + dead
-        log_alpha, log_beta, per_alpha, per_beta = (mean / total for mean in means)
+        lost = [(lives.share * column).sum(axis=1) for column in lives[1:]]
+        log_alpha, log_beta, per_alpha, per_beta = (
+            (alive * end + mean) / total for end, mean in zip(lived, lost, strict=True)
+        )
         value += dot(n, np.log(total))
         gradient += [
             -r * dot(n, log_alpha),
             alpha * dot(n, (r + k) * (1 - per_alpha) / (alpha + t)),
             dot(n, dead / total - s * log_beta),
-            beta * dot(n, (s * (1 - per_beta) - dead_per_beta / total) / (beta + t)),
+            beta * dot(n, (s * (1 - per_beta) - lost[-1] / total) / (beta + t)),
         ]
     return value, gradient
 
 
-def _terms(
+def _lives(
     theta: FloatArray, x: FloatArray, start: FloatArray, length: FloatArray
-) -> Iterator[tuple[NDArray[np.intp], Iterator[_Term]]]:
-    """Give rows that need equally many nodes, and their integral node by node.
+) -> Iterator[tuple[NDArray[np.intp], _Lives]]:
+    """Give the integral's nodes for some rows at a time, until all had their turn.
 
-    By nodes, not as a product of matrices, so that a row's sum knows nothing of those beside it;
-    a few rows at a time, so that their arrays stay in the processor's cache.
+    Together go rows that need equally many nodes, few enough to stay in the processor's cache.
     """
     r, alpha, s, beta = np.exp(theta)
     alpha_first = bool(alpha <= beta)
@@ -142,9 +135,10 @@ def _terms(
     for nodes, most_folds, longest in _TIERS:
         tier = np.flatnonzero(~done & (folds <= most_folds) & (end <= longest))
         done[tier] = True
-        for first in range(0, tier.size, _BLOCK):
-            rows = tier[first : first + _BLOCK]
-            facts = (column[rows] for column in (end, scale, steep, late, lag))
+        step = _BLOCK_CELLS // nodes
+        for first in range(0, tier.size, step):
+            rows = tier[first : first + step]
+            facts = (column[rows, None] for column in (end, scale, steep, late, lag))
             yield rows, _integrated(nodes, alpha_first, *facts)
 
 
@@ -167,15 +161,14 @@ def _integrated(
     steep: FloatArray,
     late: FloatArray,
     lag: FloatArray,
-) -> Iterator[_Term]:
-    for node, weight in zip(*_RULES[nodes], strict=True):
-        log_near = end * ((node + 1) / 2)
-        grown = np.expm1(log_near)
-        far_grown = lag * grown
-        log_far = np.log1p(far_grown)
-        share = weight / 2 * scale * np.exp((1.0 - steep) * log_near - late * log_far)
-        per_near, per_far = 1 / (1 + grown), 1 / (1 + far_grown)
-        if alpha_first:
-            yield _Term(share, log_near, log_far, per_near, per_far)
-        else:
-            yield _Term(share, log_far, log_near, per_far, per_near)
+) -> _Lives:
+    node, weight = _RULES[nodes]
+    log_near = end * ((node + 1) / 2)
+    grown = np.expm1(log_near)
+    far_grown = lag * grown
+    log_far = np.log1p(far_grown)
+    share = scale * (weight / 2) * np.exp((1.0 - steep) * log_near - late * log_far)
+    per_near, per_far = 1 / (1 + grown), 1 / (1 + far_grown)
+    if alpha_first:
+        return _Lives(share, log_near, log_far, per_near, per_far)
+    return _Lives(share, log_far, log_near, per_far, per_near)
