@@ -335,7 +335,7 @@ def labelled_day(day: date, customers: int = 400) -> LabelledDay:
     purchased = rng.random(customers) > truth
     value = rng.lognormal(3, 0.5, customers)
     spend = np.where(purchased, value * rng.gamma(2.0, 0.5, customers), 0.0)
-    prior = Prior(BetaGeometric(0.5, 10.0, 1.0, 3.0), None, 20.0)
+    prior = Prior("bg_nbd", BetaGeometric(0.5, 10.0, 1.0, 3.0), None, 20.0)
     return LabelledDay(day, np.arange(customers), matrix, prior, chance, value, purchased, spend)
 
 
