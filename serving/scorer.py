@@ -122,7 +122,7 @@ class Scorer:
             choices,
             explain(
                 matrix,
-                self.bundle.contributions(matrix, threads),
+                self.bundle.attribution(matrix, "fast", threads).contributions,
                 predictions.prospect,
                 self.bundle.vocabulary,
             ),

@@ -22,7 +22,14 @@ from numpy.typing import NDArray
 from features import catalogue
 from features.errors import WorkspaceError
 from features.matrix import Vocabulary
-from training.attribution import Middle, PathAttribution, prior_contributions
+from training.attribution import (
+    Attribution,
+    Method,
+    Middle,
+    PathAttribution,
+    attribute_prior,
+    tree_shap,
+)
 from training.calibration import ChurnCalibration, SpendCalibration
 from training.intervals import PROMISED, IntervalTable
 from training.population import StageThresholds
@@ -150,15 +157,27 @@ class ScorerBundle:
         clv = self.margin * expected * self._year_factor(safe)
         return Predictions(probability, expected, lower, upper, mean, none, clv, prospect)
 
-    def contributions(self, matrix: Float, threads: int = 1) -> Float:
-        """What each feature adds to the churn log-odds, approximately, shape (n, features)."""
+    def attribution(self, matrix: Float, method: Method = "fast", threads: int = 1) -> Attribution:
+        """Split the calibrated churn log-odds over the features; nothing for prospects.
+
+        Base and contributions add up to the log-odds of ``churn_probability``, except where that
+        is cut at :data:`training.calibration.BOUNDS`.
+        """
         prospect = ~(column(matrix, "purchases") > 0)
         safe = _as_buyers(matrix, prospect)
         churn = self.adjustment.churn
-        trees = self.paths.contributions(self.trees.churn, safe, threads)
-        prior = prior_contributions(self.prior, self.middle, safe, self.horizon_days)
-        total: Float = churn.slope * (prior + churn.tree_weight * trees)
-        return np.where(prospect[:, None], 0.0, total)
+        trees = (
+            tree_shap(self.trees.churn, safe, threads)
+            if method == "exact"
+            else self.paths.attribute(self.trees.churn, safe, threads)
+        )
+        prior = attribute_prior(self.prior, self.middle, safe, self.horizon_days)
+        raw = prior.base + churn.tree_weight * trees.base - churn.centre
+        total: Float = churn.slope * (prior.contributions + churn.tree_weight * trees.contributions)
+        return Attribution(
+            np.where(prospect[:, None], 0.0, total),
+            churn.centre + churn.shift + churn.slope * raw,
+        )
 
     def _conversion(self, matrix: Float) -> Float:
         return self.conversion.chance(groups_of(*(column(matrix, name) for name in ENGAGEMENT)))
