@@ -173,10 +173,9 @@ class Middle:
             if name not in catalogue.CATEGORIES and np.isfinite(column(chosen, name)).any()
         }
         return cls(
-            *(
-                _lower_median(column(chosen, name))
-                for name in ("recency_days", "purchase_days", "tenure_days")
-            ),
+            _lower_median(column(chosen, "recency_days")),
+            _lower_median(column(chosen, "purchase_days")),
+            _lower_median(column(chosen, "tenure_days")),
             usual,
         )
 
