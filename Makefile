@@ -24,6 +24,7 @@ check-full: install
 	@.venv/bin/python benchmarks/materialise.py
 	@.venv/bin/python benchmarks/reads.py
 	@.venv/bin/python benchmarks/retrieval.py
+	@.venv/bin/python benchmarks/reasons.py
 	@.venv/bin/python benchmarks/backtest.py
 
 lock:

@@ -69,13 +69,13 @@ def faults(text: str, language: Language) -> Iterator[str]:
         yield f"the word {english[0]}"
     if language == "en" and (chinese := re.search(r"[^\x00-\x7f]", text)):
         yield f"the letter {chinese[0]}"
-    for _, one, many in load_table(language).units.values():
-        plural = many.removeprefix("{n} ")
-        if one == "1 " + one[2:] and one[2:] != plural:
-            if re.search(rf"(?<![\d,.])1 {plural}\b", text):
-                yield f"one of many {plural}"
-            if re.search(rf"(?<![\d,.])(?!1 )[\d,.]+ {one[2:]}\b", text):
-                yield f"several of one {one[2:]}"
+    if language == "en":
+        if wrong := re.search(r"(?<![\d,.])1 (?!less)(product |support )?[a-z]+s\b", text):
+            yield f"{wrong[0]}: one of many"
+        for _, one, _ in load_table(language).units.values():
+            noun = one.removeprefix("1 ")
+            if re.search(rf"(?<![\d,.])(?!1 )[\d,.]+ {noun}\b", text):
+                yield f"several of one {noun}"
 
 
 def check(text: str, language: Language) -> None:
