@@ -25,6 +25,7 @@ check-full: install
 	@.venv/bin/python benchmarks/reads.py
 	@.venv/bin/python benchmarks/retrieval.py
 	@.venv/bin/python benchmarks/btyd.py
+	@.venv/bin/python benchmarks/reasons.py
 	@.venv/bin/python benchmarks/backtest.py
 
 lock:

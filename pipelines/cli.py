@@ -25,6 +25,8 @@ from pipelines.console import STAGE_COLUMNS, Terminal, settle_process, stage_row
 
 if TYPE_CHECKING:
     from pipelines.context import Context
+    from serving.reasons import Reasons
+    from serving.sentences import Language
 
 DEFAULT_WORKSPACE = "workspace"
 Body = Callable[..., dict[str, Any]]
@@ -351,8 +353,28 @@ def promote(context: Context, terminal: Terminal, _: Path | None, force: bool) -
 @click.option(
     "--out", type=FILE, help="Parquet or CSV; default scores/DAY.parquet in the workspace."
 )
+@click.option(
+    "--reasons",
+    type=click.Choice(("fast", "exact", "none")),
+    default="fast",
+    show_default=True,
+    help="Approximate; exact by TreeSHAP, which takes long for many; or left out.",
+)
+@click.option(
+    "--lang",
+    type=click.Choice(("en", "zh")),
+    default="en",
+    show_default=True,
+    help="Of the reasons: English or Chinese.",
+)
 def score(
-    context: Context, terminal: Terminal, _: Path | None, as_of: date | None, out: Path | None
+    context: Context,
+    terminal: Terminal,
+    _: Path | None,
+    as_of: date | None,
+    out: Path | None,
+    reasons: Reasons,
+    lang: Language,
 ) -> dict[str, Any]:
     """Score every customer known on a day.
 
@@ -362,7 +384,7 @@ def score(
     from pipelines.score import score as job  # noqa: PLC0415
 
     with terminal.progress():
-        report = job(context, as_of, out)
+        report = job(context, as_of, out, reasons, lang)
     _show_stages(terminal, report.as_of, report.currency, report.stages)
     terminal.note(f"{report.customers:,} customers in {report.file}")
     return report.to_dict()

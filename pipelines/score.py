@@ -18,7 +18,9 @@ from features.workspace import replacing
 from pipelines.context import Context, Stopwatch
 from pipelines.features import put_online
 from serving.batch import score_table
+from serving.reasons import Reasons
 from serving.scorer import Scorer
+from serving.sentences import Language
 from training.stages import STAGES
 
 
@@ -40,10 +42,17 @@ class ScoreReport:
         return asdict(self)
 
 
-def score(context: Context, as_of: date | None, out: Path | None) -> ScoreReport:
+def score(
+    context: Context,
+    as_of: date | None,
+    out: Path | None,
+    reasons: Reasons = "fast",
+    language: Language = "en",
+) -> ScoreReport:
     """Score every customer known by the end of a day.
 
     The day's features are computed if they are missing, and put online unless a newer day is.
+    Exact reasons take a hundred times as long as fast ones where trees are large.
 
     Raises
     ------
@@ -69,7 +78,7 @@ def score(context: Context, as_of: date | None, out: Path | None) -> ScoreReport
         customers = known_customers(context.workspace, ledger, day)
         context.say("scoring", 0, 1)
         rows = store.historical(customers, day, pushed=False)
-        table = score_table(scorer, rows, context.settings.training.threads)
+        table = score_table(scorer, rows, context.settings.training.threads, reasons, language)
         write_table(table, path)
         context.say("scoring", 1, 1)
     state = store.state

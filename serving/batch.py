@@ -9,7 +9,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.matrix import matrix_of
+from serving.reasons import Reasons
 from serving.scorer import Scorer
+from serving.sentences import Language
 
 CHUNK = 20_000
 
@@ -23,6 +25,7 @@ SCHEMA_TAIL: tuple[tuple[str, pa.DataType], ...] = (
     ("lifecycle_stage", pa.string()),
     ("stage_rule", pa.string()),
     ("reasons", pa.list_(pa.string())),
+    ("reasons_method", pa.string()),
     ("action", pa.string()),
     ("action_value", pa.float64()),
     ("action_value_low", pa.float64()),
@@ -37,13 +40,21 @@ SCHEMA_TAIL: tuple[tuple[str, pa.DataType], ...] = (
 )
 
 
-def score_table(scorer: Scorer, features: pa.Table, threads: int = 1) -> pa.Table:
+def score_table(
+    scorer: Scorer,
+    features: pa.Table,
+    threads: int = 1,
+    reasons: Reasons = "fast",
+    language: Language = "en",
+) -> pa.Table:
     """Score a table of features.
 
     Parameters
     ----------
     features
         ``customer_id`` and the catalogue's columns, one row a customer.
+    reasons, language
+        How the reasons are found, and the language in which they are told.
 
     Returns
     -------
@@ -53,7 +64,7 @@ def score_table(scorer: Scorer, features: pa.Table, threads: int = 1) -> pa.Tabl
     customers = features["customer_id"].combine_chunks()
     schema = pa.schema([("customer_id", customers.type), *SCHEMA_TAIL])
     matrix = matrix_of(features, scorer.bundle.vocabulary)
-    parts = list(_parts(scorer, customers, matrix, schema, threads))
+    parts = list(_parts(scorer, customers, matrix, schema, threads, reasons, language))
     return pa.Table.from_batches(parts, schema)
 
 
@@ -63,6 +74,8 @@ def _parts(
     matrix: NDArray[np.float64],
     schema: pa.Schema,
     threads: int,
+    reasons: Reasons,
+    language: Language,
 ) -> Iterator[pa.RecordBatch]:
     constant = {
         "model_version": scorer.model_version,
@@ -72,7 +85,7 @@ def _parts(
     }
     for start in range(0, len(matrix), CHUNK):
         chunk = np.ascontiguousarray(matrix[start : start + CHUNK])
-        scores = scorer.score(chunk, threads)
+        scores = scorer.score(chunk, threads, reasons, language)
         answers = scorer.answers(scores)
         columns = {
             "customer_id": customers.slice(start, len(chunk)),

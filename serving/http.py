@@ -26,6 +26,7 @@ from features.matrix import matrix_of_rows
 from serving.live import Answering, Live
 from serving.messages import (
     GIVEN,
+    MOST_EXACT,
     Answer,
     CustomerId,
     CustomersRequest,
@@ -129,6 +130,7 @@ def application(live: Live, api_key_sha256: tuple[str, ...]) -> Starlette:
 
 
 def _score_customers(live: Live, body: CustomersRequest, request_id: str) -> ScoreResponse:
+    _check_exact(body, len(body.customer_ids))
     answering = _answering(live)
     keys = [_as_key(customer, answering.integer_keys) for customer in body.customer_ids]
     possible = [key for key in keys if key is not None]
@@ -137,7 +139,7 @@ def _score_customers(live: Live, body: CustomersRequest, request_id: str) -> Sco
         unique = list(dict.fromkeys(possible))
         matrix, known = live.read(answering, unique)
         rows = np.flatnonzero(known)
-        scored = _answers(answering, matrix[rows], [unique[row] for row in rows])
+        scored = _answers(answering, body, matrix[rows], [unique[row] for row in rows])
         found = {unique[row]: answer for row, answer in zip(rows, scored, strict=True)}
     unknown = [
         asked
@@ -170,11 +172,12 @@ def _take_events(live: Live, body: EventsRequest, request_id: str) -> EventsResp
 
 
 def _score_features(live: Live, body: FeaturesRequest, request_id: str) -> ScoreResponse:
+    _check_exact(body, len(body.rows))
     answering = _answering(live)
     rows = [_row(place, row) for place, row in enumerate(body.rows)]
     columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in catalogue.NAMES}
     matrix = matrix_of_rows(columns, answering.scorer.bundle.vocabulary)
-    answers = _answers(answering, matrix, [row.customer_id for row in body.rows])
+    answers = _answers(answering, body, matrix, [row.customer_id for row in body.rows])
     return ScoreResponse(request_id, _versions(answering), answers, [])
 
 
@@ -242,11 +245,25 @@ def _check_sense(place: int, features: Mapping[str, Any]) -> None:
 _OF_BUYERS = ("purchase_days", "recency_days", "tenure_days")
 
 
+def _check_exact(body: CustomersRequest | FeaturesRequest, rows: int) -> None:
+    if body.reasons == "exact" and rows > MOST_EXACT:
+        raise Refusal(
+            400,
+            "too_many_exact",
+            f'"reasons": "exact" is for at most {MOST_EXACT} customers a request, not {rows}; '
+            'ask for fewer, or for "fast"',
+        )
+
+
 def _answers(
-    answering: Answering, matrix: np.ndarray[Any, np.dtype[np.float64]], customers: list[Any]
+    answering: Answering,
+    body: CustomersRequest | FeaturesRequest,
+    matrix: np.ndarray[Any, np.dtype[np.float64]],
+    customers: list[Any],
 ) -> list[Answer]:
     scorer = answering.scorer
-    scored = scorer.answers(scorer.score(np.ascontiguousarray(matrix)))
+    scores = scorer.score(np.ascontiguousarray(matrix), reasons=body.reasons, language=body.lang)
+    scored = scorer.answers(scores)
     return [
         Answer(customer_id=customer, **answer)
         for customer, answer in zip(customers, scored, strict=True)

@@ -9,13 +9,26 @@ from msgspec import Meta, Struct
 
 from features import catalogue
 from features.ingest.contract import Table
+from serving.reasons import Reasons
+from serving.sentences import Language
 
 MOST_ROWS = 1000
+MOST_EXACT = 100
+"""Rows of a request for exact reasons: with large trees there are about a hundred a second."""
 
 GIVEN = tuple(name for name in catalogue.NAMES if name != "as_of_day")
 """The features of a row in a request; the day of the snapshot is its own field."""
 
 CustomerId = int | str
+
+ReasonsAsked = Annotated[
+    Reasons,
+    Meta(
+        description="fast: approximate, along the trees' paths; exact: by TreeSHAP, for at most "
+        f"{MOST_EXACT} customers a request; none: left out"
+    ),
+]
+LanguageAsked = Annotated[Language, Meta(description="of the reasons: English or Chinese")]
 
 
 class CustomersRequest(Struct, forbid_unknown_fields=True):
@@ -30,6 +43,8 @@ class CustomersRequest(Struct, forbid_unknown_fields=True):
             examples=[[1, 2]],
         ),
     ]
+    reasons: ReasonsAsked = "fast"
+    lang: LanguageAsked = "en"
 
 
 def _feature_properties() -> dict[str, Any]:
@@ -68,6 +83,8 @@ class FeaturesRequest(Struct, forbid_unknown_fields=True):
     """Feature rows to score as they are."""
 
     rows: Annotated[list[FeatureRow], Meta(min_length=1, max_length=MOST_ROWS)]
+    reasons: ReasonsAsked = "fast"
+    lang: LanguageAsked = "en"
 
 
 class EventsRequest(Struct, forbid_unknown_fields=True):
@@ -141,6 +158,9 @@ class Answer(Struct):
     lifecycle_stage: str
     stage_rule: str
     reasons: list[str]
+    reasons_method: Annotated[
+        Reasons, Meta(description="how the reasons were found, as the request asked")
+    ]
     action: str
     action_value: float
     action_value_low: float

@@ -14,7 +14,9 @@ from features.days import day_number, day_of
 from features.settings import ServingSettings
 from serving.actions import Choices, choose, note_text
 from serving.playbook import Playbook, load_playbook
-from serving.reasons import explain
+from serving.reasons import Reasons, explain
+from serving.sentences import LANGUAGES, Language
+from serving.teller import Teller
 from training.bundle import Predictions, ScorerBundle
 from training.registry import Registry
 from training.stages import STAGE_FEATURES, STAGES, assign, rule_text
@@ -36,6 +38,8 @@ class Scores:
         Index into :data:`training.stages.STAGES`.
     reasons
         Up to three sentences a customer.
+    reasons_method
+        How they were found: ``fast`` (approximate), ``exact``, or ``none`` where none were asked.
     one_order
         Bought on one day only: nearly all that is said comes from the prior.
     in_sample
@@ -47,6 +51,7 @@ class Scores:
     stage: NDArray[np.int8]
     choices: Choices
     reasons: list[list[str]]
+    reasons_method: Reasons
     one_order: NDArray[np.bool_]
     in_sample: NDArray[np.bool_]
 
@@ -96,7 +101,13 @@ class Scorer:
         """The rule of each stage with this company's numbers."""
         return tuple(rule_text(stage, self.bundle.thresholds) for stage in STAGES)
 
-    def score(self, matrix: Float, threads: int = 1) -> Scores:
+    def score(
+        self,
+        matrix: Float,
+        threads: int = 1,
+        reasons: Reasons = "fast",
+        language: Language = "en",
+    ) -> Scores:
         """Answer for rows of features in the catalogue's order, NaN where unknown."""
         predictions = self.bundle.predict(matrix, threads)
         facts = {name: matrix[:, _POSITION[name]] for name in STAGE_FEATURES}
@@ -120,15 +131,32 @@ class Scorer:
             predictions,
             stage,
             choices,
-            explain(
-                matrix,
-                self.bundle.contributions(matrix, threads),
-                predictions.prospect,
-                self.bundle.vocabulary,
-            ),
+            self._reasons(matrix, predictions.prospect, threads, reasons, language),
+            reasons,
             matrix[:, _POSITION["purchase_days"]] == 1,
             as_of_day < day_number(self.bundle.as_of),
         )
+
+    def _reasons(
+        self,
+        matrix: Float,
+        prospect: NDArray[np.bool_],
+        threads: int,
+        reasons: Reasons,
+        language: Language,
+    ) -> list[list[str]]:
+        if reasons == "none":
+            return [[] for _ in range(len(matrix))]
+        attribution = self.bundle.attribution(matrix, reasons, threads)
+        return explain(matrix, attribution.contributions, prospect, self._tellers[language])
+
+    @cached_property
+    def _tellers(self) -> dict[Language, Teller]:
+        bundle = self.bundle
+        return {
+            language: Teller(language, bundle.vocabulary, bundle.middle.usual, bundle.currency)
+            for language in LANGUAGES
+        }
 
     def answers(self, scores: Scores) -> list[dict[str, Any]]:
         """Spell out each customer's answer as the endpoint gives it."""
@@ -165,6 +193,7 @@ class Scorer:
                 "lifecycle_stage": STAGES[stage],
                 "stage_rule": self.stage_rules[stage],
                 "reasons": reasons,
+                "reasons_method": scores.reasons_method,
                 "action": action,
                 "action_value": value,
                 "action_value_low": low,

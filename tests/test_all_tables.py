@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 import shop
 from conftest import succeed
-from numpy.typing import NDArray
 
 from features import catalogue
 from features.ingest.ledger import Ledger
@@ -26,9 +25,11 @@ from features.snapshots import snapshot_path
 from features.workspace import Workspace
 from serving.http import application
 from serving.live import Live
-from serving.reasons import TOPICS, explain
+from serving.messages import MOST_EXACT
 from serving.scorer import Scorer
-from training.dataset import TREE_FEATURES, label_days
+from serving.teller import Teller
+from serving.topics import TOPICS
+from training.dataset import label_days
 from training.prospects import ENGAGEMENT, GROUPS, groups_of
 from training.registry import open_registry
 
@@ -184,98 +185,60 @@ def test_online_in_the_request_and_in_the_batch_the_answers_are_one(
 # Reasons.
 
 
-def test_every_learned_feature_belongs_to_one_topic():
-    told = [name for topic in TOPICS for name in topic.features]
-    assert sorted(told) == sorted(TREE_FEATURES)
+def test_of_a_whole_shop_every_topic_is_told_of_someone(known: pl.DataFrame, scorer: Scorer):
+    bundle = scorer.bundle
+    matrix = matrix_of(known.filter(pl.col("purchases") > 0).to_arrow(), bundle.vocabulary)
+    spoken = Teller("en", bundle.vocabulary, bundle.middle.usual, bundle.currency)
+    tellable = dict(zip(catalogue.NAMES, spoken.tellable(matrix).any(axis=0), strict=True))
+    told = {topic.name for topic in TOPICS if any(tellable[name] for name in topic.features)}
+    # The shop's export names no discounts.
+    assert told == {topic.name for topic in TOPICS} - {"discounts"}
 
 
-def topic_contributions(rows: int, name: str) -> NDArray[np.float64]:
-    """Contributions of which one topic's are the greatest."""
-    found = np.zeros((rows, len(catalogue.NAMES)))
-    topic = next(topic for topic in TOPICS if topic.name == name)
-    found[:, catalogue.NAMES.index(topic.features[0])] = 1.0
-    return found
-
-
-@pytest.mark.parametrize("topic", [topic.name for topic in TOPICS])
-def test_every_topic_tells_something_true_of_someone_and_never_an_unknown(
-    topic: str, known: pl.DataFrame, scorer: Scorer
+def test_the_usual_of_the_company_are_the_medians_of_its_active_customers(
+    known: pl.DataFrame, scorer: Scorer
 ):
-    buyers = known.filter(pl.col("purchases") > 0)
-    vocabulary = scorer.bundle.vocabulary
-    matrix = matrix_of(buyers.to_arrow(), vocabulary)
-    told = explain(
-        matrix, topic_contributions(len(matrix), topic), np.zeros(len(matrix), bool), vocabulary
-    )
-    # The shop's export names neither discounts nor channels.
-    assert any(told) == (topic not in {"discounts", "channels"})
-    for sentences in told:
-        assert len(sentences) <= 1
-        assert "nan" not in " ".join(sentences).replace("finance", "")
-        assert all(text.startswith("raises the risk: ") for text in sentences)
-
-
-def test_without_the_other_tables_their_topics_are_silent(known: pl.DataFrame):
-    row = matrix_of(known.filter(pl.col("purchases") > 0).head(1).to_arrow(), Vocabulary())
-    absent = [catalogue.NAMES.index(f.name) for f in catalogue.FEATURES if f.table != "orders"]
-    row[:, absent] = np.nan
-    everything = np.ones((1, len(catalogue.NAMES)))
-    everything[:, absent] = 9.0
-    (told,) = explain(row, everything, np.zeros(1, bool), Vocabulary())
-    assert len(told) == 3
-    assert not any(
-        word in " ".join(told) for word in ("interaction", "complaint", "contract", "treatment")
-    )
+    active = known.filter((pl.col("purchases") > 0) & (pl.col("recency_days") <= HORIZON))
+    usual = scorer.bundle.middle.usual
+    for name in ("purchases_90d", "order_value_mean", "gap_mean_days", "interactions_365d"):
+        assert usual[name] == active[name].quantile(0.5, "lower"), name
+    assert not set(usual) & set(catalogue.CATEGORIES)
+    assert "discount_share" not in usual, "nobody's is known"
 
 
 @pytest.mark.parametrize(
-    ("values", "topic", "sentence"),
-    [
-        (
-            {"complaints": 2, "complaint_open": 1, "complaint_topic": 1, "support_tickets_365d": 0},
-            "complaints",
-            "2 complaints, the last about price, one still open",
-        ),
-        ({"complaints": 0, "complaint_open": 0, "support_tickets_365d": 0}, "complaints",
-         "no complaints"),
-        ({"survey_last": 4, "survey_mean": 7.5}, "satisfaction", "last survey score 4, mean 7.5"),
-        ({"returns": 0}, "returns", "nothing returned"),
-        (
-            {"returns": 3, "returns_value": 40, "returns_90d": 2},
-            "returns",
-            "3 returned lines worth 40, 2 of them in the last 90 days",
-        ),
-        ({"categories": 1, "category_favourite": np.nan}, "categories", "1 category"),
-        (
-            {"contracts": 2, "contracts_active": 1, "contract_days_left": 30,
-             "contract_renewals": 1, "contract_cancellations": 0},
-            "contracts",
-            "1 active contract, 30 days left, 1 renewal",
-        ),
-        (
-            {"treatments": 4, "treatment_last": 9, "treatment_response_rate": 0.25},
-            "treatments",
-            "4 treatments, 25% followed by an order",
-        ),
-        ({"registered_days": 12, "region": 0}, "profile", "registered 12 days ago, region north"),
-        ({"referred_customers": 0, "was_referred": 0}, "referrals", None),
-        ({"inquiry_90d": 2, "cart_90d": 1, "compare_90d": 0, "trial_90d": 0, "intent_90d": 3},
-         "intent", "1 cart, 2 inquiries in the last 90 days"),
-        ({"usage_units_90d": 50, "usage_units_change_30d": -20}, "usage",
-         "50 units used in the last 90 days, 20 fewer in the last 30 than in the 30 before"),
-    ],
-)  # fmt: skip
-def test_a_sentence_says_the_facts_that_there_are(
-    values: dict[str, float], topic: str, sentence: str | None
-):
-    vocabulary = Vocabulary(
-        {"complaint_topic": ("delivery", "price"), "region": ("north",), "treatment_last": ("x",)}
-    )
-    row = np.full((1, len(catalogue.NAMES)), np.nan)
-    for name, value in values.items():
-        row[0, catalogue.NAMES.index(name)] = value
-    (told,) = explain(row, topic_contributions(1, topic), np.zeros(1, bool), vocabulary)
-    assert told == ([] if sentence is None else [f"raises the risk: {sentence}"])
+    ("reasons", "language"), [("exact", "zh"), ("exact", "en"), ("none", "en")]
+)
+def test_reasons_as_asked_are_one_online_in_the_request_and_in_the_batch(
+    grown: dict[str, Any], known: pl.DataFrame, answering: Live, tmp_path: Path,
+    reasons: str, language: str,
+):  # fmt: skip
+    out = tmp_path / "scores.parquet"
+    words = ("--reasons", reasons, "--lang", language)
+    succeed(grown["workspace"].root, "score", "--out", out, *words)
+    answering.refresh()
+    scores = pl.read_parquet(out).head(MOST_EXACT)
+    asked = {"reasons": reasons, "lang": language}
+    ids = scores["customer_id"].to_list()
+    online = ask(answering, "customers", {"customer_ids": ids, **asked})
+    rows = [
+        {
+            "customer_id": row["customer_id"],
+            "as_of": shop.LAST_DAY,
+            "features": {name: row[name] for name in catalogue.NAMES if name != "as_of_day"},
+        }
+        for row in known.head(MOST_EXACT).to_dicts()
+    ]
+    assert online == ask(answering, "features", {"rows": rows, **asked})
+    for column in ("churn_probability", "reasons", "reasons_method"):
+        assert [row[column] for row in online] == scores[column].to_list(), column
+    assert set(scores["reasons_method"]) == {reasons}
+    said = "".join(scores["reasons"].explode(empty_as_null=False).to_list())
+    assert bool(said) == (reasons != "none")
+    assert ("风险" in said) == (language == "zh")
+    plain = grown["scores"].head(MOST_EXACT)
+    assert plain["churn_probability"].to_list() == scores["churn_probability"].to_list()
+    assert set(plain["reasons_method"]) == {"fast"}
 
 
 def test_thresholds_and_middle_stand_without_prospects(scorer: Scorer, known: pl.DataFrame):

@@ -25,6 +25,7 @@ from features import catalogue
 from features.ingest.ledger import Ledger
 from features.snapshots import snapshot_folder
 from features.workspace import Workspace
+from serving.messages import MOST_EXACT
 
 REPOSITORY = Path(__file__).parent.parent
 START_SECONDS = 300
@@ -106,7 +107,8 @@ def test_the_endpoint_gives_the_batch_numbers_for_every_customer(
     assert [row["customer_id"] for row in answers] == ids
     for column in (
         "churn_probability", "expected_spend", "spend_lower", "spend_upper", "clv_12m",
-        "lifecycle_stage", "stage_rule", "reasons", "action", "action_value", "action_value_low",
+        "lifecycle_stage", "stage_rule", "reasons", "reasons_method", "action", "action_value",
+        "action_value_low",
         "action_value_high", "action_effect", "action_note", "flags",
     ):  # fmt: skip
         assert [row[column] for row in answers] == batch[column].to_list(), column
@@ -160,6 +162,23 @@ BAD_BODIES = [
     ("customers", b'{"customer_ids": [null]}', 400, "bad_request"),
     ("customers", b'{"customer_ids": [true]}', 400, "bad_request"),
     ("customers", b'{"customer_ids": [1], "more": 1}', 400, "bad_request"),
+    ("customers", b'{"customer_ids": [1], "reasons": "all"}', 400, "bad_request"),
+    ("customers", b'{"customer_ids": [1], "lang": "fr"}', 400, "bad_request"),
+    (
+        "customers",
+        {"customer_ids": list(range(MOST_EXACT + 1)), "reasons": "exact"},
+        400,
+        "too_many_exact",
+    ),
+    (
+        "features",
+        {
+            "rows": [{"as_of": "2024-01-01", "features": FULL}] * (MOST_EXACT + 1),
+            "reasons": "exact",
+        },
+        400,
+        "too_many_exact",
+    ),
     ("customers", b'{"customer_ids": [999999]}', 404, "unknown_customer"),
     ("customers", b'{"customer_ids": [99999999999999999999999]}', 404, "unknown_customer"),
     ("customers", b'{"customer_ids": ["\\u0000"]}', 404, "unknown_customer"),
@@ -306,6 +325,13 @@ def test_the_openapi_document_describes_both_routes(live: httpx.Client):
     assert set(document["paths"]) >= {"/v1/customers/score", "/v1/features/score"}
     schemas = document["components"]["schemas"]
     assert "Answer" in schemas
+    for name in ("CustomersRequest", "FeaturesRequest"):
+        choices = {"reasons": ["exact", "fast", "none"], "lang": ["en", "zh"]}
+        for field, values in choices.items():
+            asked = schemas[name]["properties"][field]
+            assert (sorted(asked["enum"]), asked["default"]) == (
+                values, {"reasons": "fast", "lang": "en"}[field],
+            )  # fmt: skip
     features = schemas["FeatureRow"]["properties"]["features"]
     assert features["additionalProperties"] is False
     assert set(features["required"]) == set(features["properties"]) == set(FULL)

@@ -45,7 +45,7 @@ from features.workspace import Workspace
 from pipelines.context import Context
 from training import metrics
 from training.adjustment import NO_TREES
-from training.attribution import PathAttribution
+from training.attribution import Attribution, Method, PathAttribution, tree_shap
 from training.btyd import BetaGeometric
 from training.bundle import CHURN_FILE, MANIFEST, SPEND_FILE, Predictions, ScorerBundle
 from training.calendar import default_step, enough_history, plan
@@ -479,8 +479,10 @@ def test_prospects_are_answered_from_the_conversions_of_others_and_flagged(
     said = [1 - chances["recent"], 1 - chances["intent"]]
     assert answers.churn_probability[-2:].tolist() == said
     assert answers.spend_if_purchase[-2:].tolist() == [bundle.conversion.spend_if_purchase] * 2
-    assert not bundle.contributions(matrix)[-2:].any(), "there is no history to give as a reason"
-    assert bundle.contributions(matrix)[:-2].any(axis=1).all()
+    assert not bundle.attribution(matrix).contributions[-2:].any(), (
+        "there is no history to give as a reason"
+    )
+    assert bundle.attribution(matrix).contributions[:-2].any(axis=1).all()
 
 
 def test_prospects_beside_them_change_nothing_for_buyers(
@@ -531,14 +533,15 @@ def test_the_interval_of_a_value_lies_around_it_and_widens_with_the_horizon(
 def test_a_row_is_answered_alike_alone_and_among_others(
     bundle: ScorerBundle, matrix: Float, answers: Predictions, size: int
 ):
-    reasons = bundle.contributions(matrix)
+    reasons = bundle.attribution(matrix).contributions
     for start in (*range(0, len(matrix) - size, len(matrix) // 60), len(matrix) - size):
         rows = slice(start, start + size)
         part = bundle.predict(matrix[rows])
         for field in fields(answers):
             whole = getattr(answers, field.name)[rows]
             assert getattr(part, field.name).tobytes() == whole.tobytes(), field.name
-        assert bundle.contributions(matrix[rows]).tobytes() == reasons[rows].tobytes()
+        alone = bundle.attribution(matrix[rows]).contributions
+        assert alone.tobytes() == reasons[rows].tobytes()
 
 
 def test_threads_change_no_answer(bundle: ScorerBundle, matrix: Float, answers: Predictions):
@@ -588,7 +591,10 @@ def test_a_bundle_read_back_answers_with_the_same_bits(
     made.save(tmp_path / "once")
     back = ScorerBundle.load(tmp_path / "once")
     assert bits(back.predict(matrix)) == bits(made.predict(matrix))
-    assert back.contributions(matrix).tobytes() == made.contributions(matrix).tobytes()
+    assert back.middle == made.middle
+    for method in ("fast", "exact"):
+        ours, theirs = (b.attribution(matrix, method) for b in (back, made))
+        assert ours.contributions.tobytes() == theirs.contributions.tobytes()
     back.save(tmp_path / "twice")
     once, twice = (
         {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
@@ -623,7 +629,7 @@ def of_other_features(path: Path) -> None:
         (MANIFEST, Path.unlink, r"no readable manifest\.json; train and promote again"),
         (MANIFEST, lambda path: path.write_text("{"), r"no readable manifest\.json"),
         (MANIFEST, lambda path: path.write_text("{}"), r"stored in another layout \(None, this"),
-        (MANIFEST, of_a_former_layout, r"another layout \(1, this is 2\); run `lifecycle train`"),
+        (MANIFEST, of_a_former_layout, r"another layout \(1, this is 4\); run `lifecycle train`"),
         (MANIFEST, of_other_features, "another version of the feature list"),
     ],
 )
@@ -663,8 +669,17 @@ def test_codes_are_learned_as_categories_and_not_as_numbers():
     assert {kind for feature, kind in found if feature not in TREE_CATEGORIES} == {"<="}
 
 
+def attributed(booster: lgb.Booster, matrix: Float, method: Method) -> Attribution:
+    if method == "exact":
+        return tree_shap(booster, matrix)
+    return PathAttribution.of(booster).attribute(booster, matrix)
+
+
+@pytest.mark.parametrize("method", ["fast", "exact"])
 @pytest.mark.parametrize("which", ["registered", "fresh", "stumps that never split"])
-def test_contributions_add_up_to_the_trees_score(bundle: ScorerBundle, matrix: Float, which: str):
+def test_contributions_add_up_to_the_trees_score(
+    bundle: ScorerBundle, matrix: Float, which: str, method: Method
+):
     if which == "registered":
         booster = bundle.trees.churn
     elif which == "fresh":
@@ -673,14 +688,54 @@ def test_contributions_add_up_to_the_trees_score(bundle: ScorerBundle, matrix: F
         flat = lgb.Dataset(np.zeros((50, len(TREE_FEATURES))), np.arange(50.0))
         booster = lgb.train({"verbosity": -1, "num_threads": 1}, flat, num_boost_round=2)
     assert booster is not None
-    roots = [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
-    root = sum(r.get("internal_value", r.get("leaf_value")) for r in roots)
     matrix = coded(matrix)
     inputs = training.dataset.tree_matrix(matrix)
     raw = booster.predict(inputs, raw_score=True, num_threads=1)
-    added = PathAttribution.of(booster).contributions(booster, matrix)
-    assert added.shape == (len(matrix), len(catalogue.NAMES))
-    assert added.sum(axis=1) + root == pytest.approx(raw, abs=1e-9)
+    added = attributed(booster, matrix, method)
+    assert added.contributions.shape == (len(matrix), len(catalogue.NAMES))
+    assert added.contributions.sum(axis=1) + added.base == pytest.approx(raw, abs=1e-9)
+
+
+@pytest.mark.parametrize("method", ["fast", "exact"])
+@pytest.mark.parametrize("trees", ["registered", "fresh", "none"])
+def test_contributions_and_base_are_the_calibrated_log_odds(
+    bundle: ScorerBundle, matrix: Float, trees: str, method: Method
+):
+    """The identity that makes them shares of this very answer, the prior's part included."""
+    # A line that moves and stretches, whatever the shop's own happens to be.
+    line = replace(bundle.adjustment.churn, tree_weight=0.7, centre=0.3, level=-0.2, slope=0.9)
+    made = {
+        "registered": bundle,
+        "fresh": replace(bundle, trees=Trees(fresh_booster(1), None)),
+        "none": replace(bundle, trees=Trees()),
+    }[trees]
+    made = replace(made, adjustment=replace(made.adjustment, churn=line))
+    buyers = coded(matrix)[:-2]
+    said = made.predict(buyers).churn_probability
+    added = made.attribution(buyers, method)
+    total = added.base + added.contributions.sum(axis=1)
+    within = (said > BOUNDS[0]) & (said < BOUNDS[1])
+    assert within.mean() > 0.9
+    assert total[within] == pytest.approx(logit(said[within]), abs=1e-9)
+
+
+def test_exact_contributions_treat_two_features_that_say_the_same_alike():
+    """Symmetry, which Shapley values promise and the path does not keep."""
+    rng = np.random.default_rng(4)
+    rows = np.zeros((800, len(TREE_FEATURES)))
+    twins = [TREE_FEATURES.index(name) for name in ("lateness", "recency_days")]
+    rows[:, twins] = rng.integers(0, 2, (800, 2))
+    parameters = {"verbosity": -1, "num_threads": 1, "num_leaves": 4, "lambda_l2": 0.0}
+    label = rows[:, twins].prod(axis=1)
+    booster = lgb.train(parameters, lgb.Dataset(rows, label), num_boost_round=1)
+    one = np.zeros((1, len(catalogue.NAMES)))
+    places = [catalogue.NAMES.index(name) for name in ("lateness", "recency_days")]
+    one[0, places] = 1.0
+    exact, fast = (
+        attributed(booster, one, method).contributions[0, places] for method in ("exact", "fast")
+    )
+    assert exact[0] == pytest.approx(exact[1], rel=0.15), "the sample is not quite balanced"
+    assert abs(fast[0] - fast[1]) > 0.3 * abs(fast).max()
 
 
 def test_only_features_on_the_path_are_credited():
@@ -690,7 +745,7 @@ def test_only_features_on_the_path_are_credited():
         {"verbosity": -1, "num_threads": 1}, lgb.Dataset(rows, rows[:, only]), num_boost_round=3
     )
     matrix = np.zeros((5, len(catalogue.NAMES)))
-    added = PathAttribution.of(booster).contributions(booster, matrix)
+    added = PathAttribution.of(booster).attribute(booster, matrix).contributions
     credited = {catalogue.NAMES[place] for place in np.flatnonzero(added.any(axis=0))}
     assert credited == {"lateness"}
 

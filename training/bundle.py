@@ -23,7 +23,14 @@ from features import catalogue
 from features.errors import WorkspaceError
 from features.matrix import Vocabulary
 from training.adjustment import Adjustment
-from training.attribution import Middle, PathAttribution, prior_contributions
+from training.attribution import (
+    Attribution,
+    Method,
+    Middle,
+    PathAttribution,
+    attribute_prior,
+    tree_shap,
+)
 from training.calibration import ChurnCalibration, SpendCalibration
 from training.intervals import PROMISED, IntervalTable
 from training.population import StageThresholds
@@ -41,7 +48,7 @@ from training.value import (
 
 Float = NDArray[np.float64]
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "manifest.json"
 CHURN_FILE = "churn.txt"
 SPEND_FILE = "spend.txt"
@@ -189,15 +196,27 @@ class ScorerBundle:
         lower, upper = (np.stack(side, axis=1) for side in zip(*sides, strict=True))
         return value, lower, upper
 
-    def contributions(self, matrix: Float, threads: int = 1) -> Float:
-        """What each feature adds to the churn log-odds, approximately, shape (n, features)."""
+    def attribution(self, matrix: Float, method: Method = "fast", threads: int = 1) -> Attribution:
+        """Split the calibrated churn log-odds over the features; nothing for prospects.
+
+        Base and contributions add up to the log-odds of ``churn_probability``, except where that
+        is cut at :data:`training.calibration.BOUNDS`.
+        """
         prospect = ~(column(matrix, "purchases") > 0)
         safe = _as_buyers(matrix, prospect)
         churn = self.adjustment.churn
-        trees = self.paths.contributions(self.trees.churn, safe, threads)
-        prior = prior_contributions(self.prior, self.middle, safe, self.horizon_days)
-        total: Float = churn.slope * (prior + churn.tree_weight * trees)
-        return np.where(prospect[:, None], 0.0, total)
+        trees = (
+            tree_shap(self.trees.churn, safe, threads)
+            if method == "exact"
+            else self.paths.attribute(self.trees.churn, safe, threads)
+        )
+        prior = attribute_prior(self.prior, self.middle, safe, self.horizon_days)
+        raw = prior.base + churn.tree_weight * trees.base - churn.centre
+        total: Float = churn.slope * (prior.contributions + churn.tree_weight * trees.contributions)
+        return Attribution(
+            np.where(prospect[:, None], 0.0, total),
+            churn.centre + churn.level + churn.slope * raw,
+        )
 
     def _conversion(self, matrix: Float) -> Float:
         return self.conversion.chance(groups_of(*(column(matrix, name) for name in ENGAGEMENT)))
