@@ -857,7 +857,7 @@ FAR_APART = 1000.0
 """Horizons between two days, so many that a level seen on all of them is there to stay."""
 
 
-KNOWN = Forecast(0.0, 0.0, 0.0)
+NO_LEVEL = Forecast(0.0, 0.0, 0.0)
 """Of a level that is known to be none."""
 
 
@@ -875,7 +875,7 @@ def test_churn_calibration_finds_a_known_shift_and_slope(shift: float, slope: fl
     day = np.repeat(np.arange(6) * FAR_APART, 10_000)
     nothing = np.zeros(len(prior))
     fitted, said = ChurnCalibration.fit(
-        prior, nothing, rng.random(60_000) < truth, day, none_of(day), KNOWN, NO_TREES
+        prior, nothing, rng.random(60_000) < truth, day, none_of(day), NO_LEVEL, NO_TREES
     )
     assert fitted.tree_weight == 0
     assert fitted.slope == pytest.approx(slope, abs=0.05)
@@ -893,7 +893,7 @@ def test_days_of_other_levels_do_not_bend_the_slope_and_keep_their_own():
     truth = expit(log_odds + np.repeat(shifts, 10_000))
     history = [Level(int(d), s, 1e-3) for d, s in zip(np.unique(day), shifts, strict=True)]
     fitted, said = ChurnCalibration.fit(
-        expit(log_odds), np.zeros(60_000), rng.random(60_000) < truth, day, history, KNOWN, NO_TREES
+        expit(log_odds), np.zeros(60_000), rng.random(60_000) < truth, day, history, NO_LEVEL, NO_TREES
     )
     assert fitted.slope == pytest.approx(1.0, abs=0.04)
     assert fitted.level == pytest.approx(0.0, abs=0.04)
@@ -906,7 +906,7 @@ def test_churn_calibration_finds_how_far_to_trust_the_trees(weight: float):
     prior, trees = expit(rng.normal(0, 1, 40_000)), rng.normal(0, 1, 40_000)
     churned = rng.random(40_000) < expit(logit(prior) + weight * trees)
     day = np.repeat(np.arange(4) * FAR_APART, 10_000)
-    fitted, _ = ChurnCalibration.fit(prior, trees, churned, day, none_of(day), KNOWN)
+    fitted, _ = ChurnCalibration.fit(prior, trees, churned, day, none_of(day), NO_LEVEL)
     assert fitted.tree_weight == pytest.approx(weight, abs=0.11)
 
 
@@ -922,7 +922,7 @@ def test_spend_calibration_makes_the_totals_add_up(scale: float):
     day = np.repeat(np.arange(4) * FAR_APART, 10_000)
     nothing = np.zeros(40_000)
     fitted, with_levels = SpendCalibration.fit(
-        mean, nothing, churn, purchased, seen, day, none_of(day), KNOWN, NO_TREES
+        mean, nothing, churn, purchased, seen, day, none_of(day), NO_LEVEL, NO_TREES
     )
     assert fitted.spend_if_none == pytest.approx(seen[~purchased].mean(), rel=1e-12)
     assert np.exp(fitted.level) == pytest.approx(scale, rel=0.06)
