@@ -12,16 +12,13 @@ from features.matrix import matrix_of
 from serving.reasons import Reasons
 from serving.scorer import Scorer
 from serving.sentences import Language
+from training.bundle import NUMBERS
 
 CHUNK = 20_000
 
 SCHEMA_TAIL: tuple[tuple[str, pa.DataType], ...] = (
     ("as_of", pa.date32()),
-    ("churn_probability", pa.float64()),
-    ("expected_spend", pa.float64()),
-    ("spend_lower", pa.float64()),
-    ("spend_upper", pa.float64()),
-    ("clv_12m", pa.float64()),
+    *((name, pa.float64()) for name in NUMBERS),
     ("lifecycle_stage", pa.string()),
     ("stage_rule", pa.string()),
     ("reasons", pa.list_(pa.string())),

@@ -152,9 +152,28 @@ class Answer(Struct):
     as_of: str
     churn_probability: float
     expected_spend: float
-    spend_lower: float
+    spend_lower: Annotated[float, Meta(description="90% interval of the net spend to be seen")]
     spend_upper: float
+    spend_lower_80: float
+    spend_upper_80: float
+    spend_lower_50: float
+    spend_upper_50: float
+    clv_3m: Annotated[
+        float, Meta(description="net present value of the margin to come, less costs")
+    ]
+    clv_3m_lower: Annotated[
+        float, Meta(description="90% interval by the purchase process; no coverage is claimed")
+    ]
+    clv_3m_upper: float
+    clv_6m: float
+    clv_6m_lower: float
+    clv_6m_upper: float
     clv_12m: float
+    clv_12m_lower: float
+    clv_12m_upper: float
+    clv_24m: float
+    clv_24m_lower: float
+    clv_24m_upper: float
     lifecycle_stage: str
     stage_rule: str
     reasons: list[str]

@@ -160,53 +160,30 @@ class Scorer:
 
     def answers(self, scores: Scores) -> list[dict[str, Any]]:
         """Spell out each customer's answer as the endpoint gives it."""
-        said, chosen = scores.predictions, scores.choices
-        actions, notes = chosen.action.tolist(), chosen.note.tolist()
-        rows = zip(
-            scores.as_of_day.tolist(),
-            said.churn_probability.tolist(),
-            said.expected_spend.tolist(),
-            said.spend_lower.tolist(),
-            said.spend_upper.tolist(),
-            said.clv_12m.tolist(),
-            said.prospect.tolist(),
+        chosen = scores.choices
+        flags = zip(
+            scores.predictions.prospect.tolist(),
             scores.one_order.tolist(),
             scores.in_sample.tolist(),
-            scores.stage.tolist(),
-            scores.reasons,
-            actions,
-            chosen.action_value.tolist(),
-            chosen.action_value_low.tolist(),
-            chosen.action_value_high.tolist(),
-            chosen.provenance.tolist(),
-            notes,
             strict=True,
         )
-        return [
-            {
-                "as_of": day_of(as_of_day).isoformat(),
-                "churn_probability": churn,
-                "expected_spend": spend,
-                "spend_lower": lower,
-                "spend_upper": upper,
-                "clv_12m": clv,
-                "lifecycle_stage": STAGES[stage],
-                "stage_rule": self.stage_rules[stage],
-                "reasons": reasons,
-                "reasons_method": scores.reasons_method,
-                "action": action,
-                "action_value": value,
-                "action_value_low": low,
-                "action_value_high": high,
-                "action_effect": effect,
-                "action_note": note_text(note),
-                "flags": self._flags(prospect, one_order, in_sample),
-            }
-            for (
-                as_of_day, churn, spend, lower, upper, clv, prospect, one_order, in_sample, stage,
-                reasons, action, value, low, high, effect, note,
-            ) in rows
-        ]  # fmt: skip
+        stages = scores.stage.tolist()
+        columns: dict[str, list[Any]] = {
+            "as_of": [day_of(day).isoformat() for day in scores.as_of_day.tolist()],
+            **{name: values.tolist() for name, values in scores.predictions.numbers().items()},
+            "lifecycle_stage": [STAGES[stage] for stage in stages],
+            "stage_rule": [self.stage_rules[stage] for stage in stages],
+            "reasons": scores.reasons,
+            "reasons_method": [scores.reasons_method] * len(stages),
+            "action": chosen.action.tolist(),
+            "action_value": chosen.action_value.tolist(),
+            "action_value_low": chosen.action_value_low.tolist(),
+            "action_value_high": chosen.action_value_high.tolist(),
+            "action_effect": chosen.provenance.tolist(),
+            "action_note": [note_text(note) for note in chosen.note.tolist()],
+            "flags": [self._flags(*flag) for flag in flags],
+        }
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def versions(self) -> dict[str, Any]:
         """What answered: model, its kind and day, feature service, playbook."""

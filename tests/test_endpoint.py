@@ -26,6 +26,7 @@ from features.ingest.ledger import Ledger
 from features.snapshots import snapshot_folder
 from features.workspace import Workspace
 from serving.messages import MOST_EXACT
+from training.bundle import NUMBERS
 
 REPOSITORY = Path(__file__).parent.parent
 START_SECONDS = 300
@@ -106,7 +107,7 @@ def test_the_endpoint_gives_the_batch_numbers_for_every_customer(
     ]
     assert [row["customer_id"] for row in answers] == ids
     for column in (
-        "churn_probability", "expected_spend", "spend_lower", "spend_upper", "clv_12m",
+        *NUMBERS,
         "lifecycle_stage", "stage_rule", "reasons", "reasons_method", "action", "action_value",
         "action_value_low",
         "action_value_high", "action_effect", "action_note", "flags",

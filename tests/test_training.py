@@ -893,7 +893,13 @@ def test_days_of_other_levels_do_not_bend_the_slope_and_keep_their_own():
     truth = expit(log_odds + np.repeat(shifts, 10_000))
     history = [Level(int(d), s, 1e-3) for d, s in zip(np.unique(day), shifts, strict=True)]
     fitted, said = ChurnCalibration.fit(
-        expit(log_odds), np.zeros(60_000), rng.random(60_000) < truth, day, history, NO_LEVEL, NO_TREES
+        expit(log_odds),
+        np.zeros(60_000),
+        rng.random(60_000) < truth,
+        day,
+        history,
+        NO_LEVEL,
+        NO_TREES,
     )
     assert fitted.slope == pytest.approx(1.0, abs=0.04)
     assert fitted.level == pytest.approx(0.0, abs=0.04)

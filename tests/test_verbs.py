@@ -15,6 +15,7 @@ import shop
 from conftest import run, succeed
 
 from pipelines.cli import main
+from training.bundle import NUMBERS
 
 
 def snapshot_of(folder: Path) -> dict[str, bytes]:
@@ -32,7 +33,7 @@ def test_the_scores_have_a_row_for_every_known_customer(trained: dict[str, Any],
     assert scores.height == known == scores["customer_id"].n_unique()
     assert scores["customer_id"].dtype == pl.Int64
     for column in (
-        "as_of", "churn_probability", "expected_spend", "spend_lower", "spend_upper", "clv_12m",
+        "as_of", *NUMBERS,
         "lifecycle_stage", "reasons", "action", "action_value", "model_version",
     ):  # fmt: skip
         assert scores[column].null_count() == 0, column

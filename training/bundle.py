@@ -53,6 +53,18 @@ MANIFEST = "manifest.json"
 CHURN_FILE = "churn.txt"
 SPEND_FILE = "spend.txt"
 
+NUMBERS = (
+    "churn_probability", "expected_spend",
+    "spend_lower", "spend_upper",
+    "spend_lower_80", "spend_upper_80",
+    "spend_lower_50", "spend_upper_50",
+    *(
+        f"clv_{months}m{side}"
+        for months in CLV_MONTHS for side in ("", "_lower", "_upper")
+    ),
+)  # fmt: skip
+"""Names of the numbers that are told of each customer, wherever they are told."""
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -91,6 +103,15 @@ class Predictions:
     def clv_12m(self) -> Float:
         """Value over twelve months."""
         return self.clv[:, CLV_MONTHS.index(12)]
+
+    def numbers(self) -> dict[str, Float]:
+        """Name every number that is told of a customer, as :data:`NUMBERS` does."""
+        columns = [self.churn_probability, self.expected_spend]
+        for place in reversed(range(len(PROMISED))):
+            columns += [self.lower[:, place], self.upper[:, place]]
+        for place in range(len(CLV_MONTHS)):
+            columns += [self.clv[:, place], self.clv_lower[:, place], self.clv_upper[:, place]]
+        return dict(zip(NUMBERS, columns, strict=True))
 
     @property
     def spend_lower(self) -> Float:

@@ -14,9 +14,9 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from features import catalogue
 from features.matrix import matrix_of
-from training.bundle import ScorerBundle
+from training.bundle import NUMBERS, ScorerBundle
 
-OUTPUTS = ("churn_probability", "expected_spend", "spend_lower", "spend_upper", "clv_12m")
+OUTPUTS = NUMBERS
 
 
 class ScorerModel(PythonModel):  # type: ignore[misc]
@@ -35,9 +35,7 @@ class ScorerModel(PythonModel):  # type: ignore[misc]
         """Give the columns of :data:`OUTPUTS` for each row; categories are given as text."""
         table = pa.Table.from_pandas(model_input[list(catalogue.NAMES)], preserve_index=False)
         answers = self.bundle.predict(matrix_of(table, self.bundle.vocabulary))
-        return pd.DataFrame(
-            {name: getattr(answers, name) for name in OUTPUTS}, index=model_input.index
-        )
+        return pd.DataFrame(answers.numbers(), index=model_input.index)
 
 
 set_model(ScorerModel())
