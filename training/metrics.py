@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -69,16 +69,27 @@ def normalised_gini(said: Float, seen: Float) -> float:
     return gini(said) / best if best > 0 else float("nan")
 
 
+def log_losses(probability: Float, happened: Bool) -> Float:
+    """Minus the log of the probability given to what happened, row by row."""
+    safe = np.clip(probability, 1e-6, 1 - 1e-6)
+    return -np.log(np.where(happened, safe, 1 - safe))
+
+
 def tweedie_deviance(said: Float, seen: Float, power: float = 1.5) -> float:
     """Mean Tweedie deviance, a proper score for the mean of zero-heavy spend (Jørgensen 1987)."""
+    return float(tweedie_deviances(said, seen, power).mean())
+
+
+def tweedie_deviances(said: Float, seen: Float, power: float = 1.5) -> Float:
+    """Tweedie deviance row by row; net spend below nothing counts as nothing."""
     y = np.maximum(seen, 0.0)
     mu = np.maximum(said, 1e-6)
-    terms = (
+    terms: Float = (
         y ** (2 - power) / ((1 - power) * (2 - power))
         - y * mu ** (1 - power) / (1 - power)
         + mu ** (2 - power) / (2 - power)
     )
-    return float(2 * terms.mean())
+    return 2 * terms
 
 
 def decile_error(said: Float, seen: Float) -> float:
@@ -108,9 +119,7 @@ def churn_metrics(probability: Float, churned: Bool) -> dict[str, float]:
     return {
         "auc": float(roc_auc_score(churned, probability)) if both else float("nan"),
         "pr_auc": float(average_precision_score(churned, probability)) if both else float("nan"),
-        "log_loss": float(
-            log_loss(churned, np.clip(probability, 1e-6, 1 - 1e-6), labels=[False, True])
-        ),
+        "log_loss": float(log_losses(probability, churned).mean()),
         "calibration_error": calibration_error(probability, churned),
         "churn_said": float(probability.mean()),
         "churn_seen": float(churned.mean()),
@@ -130,15 +139,17 @@ def spend_metrics(said: Float, seen: Float) -> dict[str, float]:
     }
 
 
-def interval_metrics(lower: Float, upper: Float, seen: Float, level: float) -> dict[str, float]:
-    """Coverage and the interval score (Gneiting and Raftery 2007, eq. 43)."""
-    miss = 1 - level
-    score = (
-        (upper - lower)
-        + 2 / miss * np.maximum(lower - seen, 0)
-        + 2 / miss * np.maximum(seen - upper, 0)
-    )
+def interval_score(lower: Float, upper: Float, seen: Float, coverage: float) -> Float:
+    """Width, and a fine for each miss, row by row (Gneiting and Raftery 2007, eq. 43)."""
+    fine = 2 / (1 - coverage)
+    return (upper - lower) + fine * (np.maximum(lower - seen, 0) + np.maximum(seen - upper, 0))
+
+
+def interval_metrics(lower: Float, upper: Float, seen: Float, coverage: float) -> dict[str, float]:
+    """Share of outcomes inside the interval, and its mean score; the names carry the coverage."""
+    inside = (seen >= lower) & (seen <= upper)
+    score = interval_score(lower, upper, seen, coverage)
     return {
-        "coverage_90": float(np.mean((seen >= lower) & (seen <= upper))),
-        "interval_score_90": float(score.mean()),
+        f"coverage_{coverage:.0%}".rstrip("%"): float(inside.mean()),
+        f"interval_score_{coverage:.0%}".rstrip("%"): float(score.mean()),
     }
