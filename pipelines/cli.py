@@ -454,13 +454,9 @@ def _show_stages(
 
 
 def _show_evaluation(terminal: Terminal, evaluation: dict[str, Any] | None) -> None:
-    from pipelines.evaluation_table import COLUMNS, evaluation_rows  # noqa: PLC0415
+    from pipelines.evaluation_table import show  # noqa: PLC0415 - brings the models' libraries
 
-    if evaluation is None:
-        terminal.note("history is too short to judge out of time")
-        return
-    title = f"\nJudged on {evaluation['day']}, {evaluation['customers']:,} customers"
-    terminal.table(title, COLUMNS, evaluation_rows(evaluation))
+    show(terminal, evaluation)
 
 
 for command in (ingest, data, features, push, train, promote, score, serve, demo, settings):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from contests import contest
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from training import bootstrap, metrics
 from training.answers import BASELINES, BTYD, PRODUCT
 from training.bootstrap import Estimate, draw
 from training.contest import Contest
+from training.evaluation import evaluate, stage_coverage
 
 Float = NDArray[np.float64]
 
@@ -110,3 +113,87 @@ def test_a_measure_that_cannot_be_computed_has_no_interval():
 def test_no_day_is_refused():
     with pytest.raises(ValueError, match="no judged day"):
         draw([])
+
+
+# The measures.
+
+
+@pytest.mark.parametrize(("count", "rounded"), [(800, 8), (3000, 8), (3000, 1)])
+def test_a_perfectly_calibrated_model_lies_in_the_range_of_one(count: int, rounded: int):
+    rng = np.random.default_rng(count)
+    probability = rng.beta(2, 1, count).round(rounded)
+    low, high = metrics.calibration_range(probability)
+    errors = [
+        metrics.calibration_error(probability, rng.random(count) < probability) for _ in range(100)
+    ]
+    assert 0 < low < high
+    assert sum(low <= error <= high for error in errors) >= 88
+    off = expit(logit(probability.clip(0.01, 0.99)) + 0.6)
+    assert metrics.calibration_error(off, rng.random(count) < probability) > high
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(1.0, 0.0), (0.6, 0.3), (1.5, -0.4)])
+def test_the_calibration_line_is_found(slope: float, intercept: float):
+    rng = np.random.default_rng(2)
+    said = expit(rng.normal(0, 1.5, 60_000))
+    happened = rng.random(60_000) < expit(slope * logit(said) + intercept)
+    found = metrics.calibration_line(said, happened)
+    assert found == pytest.approx((slope, intercept), abs=0.05)
+
+
+def test_the_noise_floor_is_what_the_true_means_would_have():
+    """Who knows every mean scatters around the floor; who errs by a third lies beyond it."""
+    rng = np.random.default_rng(9)
+    churn, mean = rng.uniform(0.2, 0.95, 3000), rng.lognormal(3, 0.8, 3000)
+    said = (1 - churn) * mean
+    errors, floors = [], []
+    for seed in range(20):
+        purchased = rng.random(3000) > churn
+        seen = np.where(purchased, mean * rng.gamma(1.5, 1 / 1.5, 3000), 0.0)
+        errors.append(metrics.decile_error(said, seen))
+        floors.append(metrics.decile_noise(churn, said, seen, purchased, 30, seed))
+    assert np.mean(floors) == pytest.approx(np.mean(errors), rel=0.15)
+    assert metrics.decile_error(said * 1.33, seen) > 2 * floors[-1]
+
+
+def test_coverage_is_by_stage_and_small_stages_stand_together():
+    made = contest(2000, seed=8)
+    stage = np.where(np.arange(2000) < 900, 2, np.where(np.arange(2000) < 1700, 7, 4))
+    stage[:60] = 5
+    rows = stage_coverage([replace(made, stage=stage.astype(np.int8))])
+    assert [(r.stages, r.customers, r.pooled) for r in rows] == [
+        (("churned",), 840, False),
+        (("developing",), 800, False),
+        (("new", "declining"), 360, True),
+    ]
+    lower, upper = made.answers[PRODUCT].bounds(0.9)
+    inside = (made.net_spend >= lower) & (made.net_spend <= upper)
+    assert rows[0].coverage == inside[stage == 2].mean()
+    unsure = (stage == 2) & (made.answers[PRODUCT].churn_probability < 0.9)
+    assert rows[0].coverage_below_sure == inside[unsure].mean()
+
+
+# All judged days together.
+
+
+def test_days_pool_and_each_stands_by_itself():
+    days = [contest(place=place) for place in range(3)]
+    together = evaluate(days, replicates=40)
+    alone = evaluate(days[-1:], replicates=40)
+    assert [day.day for day in together.days] == [day.day for day in days]
+    assert together.newest.metrics == alone.newest.metrics
+    assert together.newest.skills["primary"].value == alone.pooled.skills["primary"].value
+    primary = together.pooled.skills["primary"]
+    assert primary.lower <= primary.value <= primary.upper
+    assert (
+        primary.upper - primary.lower
+        < (alone.pooled.skills["primary"].upper - alone.pooled.skills["primary"].lower) * 1.05
+    )
+    losses = {
+        method: np.mean([day.metrics[method]["log_loss"] for day in together.days])
+        for method in together.newest.metrics
+    }
+    best = min(losses[name] for name in BASELINES)
+    skill = together.pooled.skills["log_loss_skill"].value
+    assert skill == pytest.approx(1 - losses[PRODUCT] / best)
+    assert json.dumps(together.to_dict(), allow_nan=False)
