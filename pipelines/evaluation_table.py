@@ -22,13 +22,8 @@ _SHOWN = (
     ("spend_decile_error", ".2f"),
     ("interval_score_90", ".1f"),
 )
-DIFFERENCES = ("product minus", "log loss", "AUC", "Gini of spend", "value capture")
-_COMPARED = (
-    ("log_loss", "+.4f"),
-    ("auc", "+.3f"),
-    ("spend_gini", "+.3f"),
-    ("value_capture", "+.3f"),
-)
+DIFFERENCES = ("product minus", "log loss", "AUC", "Gini of spend")
+_COMPARED = (("log_loss", "+.4f"), ("auc", "+.3f"), ("spend_gini", "+.3f"))
 _NAMES = {
     PRODUCT: "Lifecycle",
     BTYD: "BG/NBD + Gamma-Gamma",
@@ -47,8 +42,9 @@ def show(terminal: Terminal, evaluation: Mapping[str, Any] | None, every_day: bo
         if every_day:
             terminal.table("", DIFFERENCES, difference_rows(day))
     pooled = evaluation["pooled"]
-    title = f"\nAll judged days together ({pooled['days']}), with 95% intervals over customers"
-    terminal.table(title, DIFFERENCES, difference_rows(pooled))
+    if pooled["days"] > 1 or not every_day:
+        title = f"\nAll judged days together ({pooled['days']}), 95% intervals over customers"
+        terminal.table(title, DIFFERENCES, difference_rows(pooled))
     for sentence in sentences(evaluation):
         terminal.note(sentence)
 
