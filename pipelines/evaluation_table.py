@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.console import Terminal
 from training.answers import BASELINES, BTYD, PAST, PRODUCT
+from training.grade import NOT_JUDGED
 
 COLUMNS = (
     "judged out of time", "AUC", "log loss", "cal. error", "Gini of spend", "said/seen", "deviance",
@@ -34,7 +35,7 @@ _NAMES = {
 def show(terminal: Terminal, evaluation: Mapping[str, Any] | None, every_day: bool = False) -> None:
     """Print an evaluation: its newest day, or every one, and all of them together."""
     if evaluation is None:
-        terminal.note("history is too short to judge out of time")
+        terminal.note(f"grade {NOT_JUDGED.letter}: {NOT_JUDGED.why}")
         return
     for day in evaluation["days"] if every_day else [evaluation]:
         title = f"\nJudged on {day['day']}, {day['customers']:,} customers"
@@ -47,6 +48,8 @@ def show(terminal: Terminal, evaluation: Mapping[str, Any] | None, every_day: bo
         terminal.table(title, DIFFERENCES, difference_rows(pooled))
     for sentence in sentences(evaluation):
         terminal.note(sentence)
+    terminal.note(f"grade {evaluation['grade']['letter']}: {evaluation['grade']['why']}")
+    terminal.note(evaluation["more_data"])
 
 
 def evaluation_rows(day: Mapping[str, Any]) -> list[list[str]]:

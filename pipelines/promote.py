@@ -173,11 +173,13 @@ def _merit(newest: ScorerVersion) -> str:
     if newest.tags.get("kind") == "btyd":
         return f"{name} answers with BG/NBD + Gamma-Gamma, which its trees did not beat"
     if "primary_skill" in newest.tags:
-        days = int(newest.tags.get("evaluation_days", "1"))
+        days = int(newest.tags["evaluation_days"])
+        skill = float(newest.tags["primary_skill"])
+        verdict = "is no worse than every baseline" if skill >= 0 else "is behind the best baseline"
         return (
-            f"{name} is no worse than every baseline on {days} day{'s' * (days != 1)} up to "
-            f"{newest.tags['evaluation_day']} "
-            f"(primary skill {float(newest.tags['primary_skill']):+.3f})"
+            f"{name} {verdict} on {days} day{'s' * (days != 1)} up to "
+            f"{newest.tags['evaluation_day']} (primary skill {skill:+.3f}, grade "
+            f"{newest.tags['grade']})"
         )
     return f"{name} has too little history to be judged out of time"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from training.answers import BASELINES, BTYD, PRODUCT
 from training.bootstrap import Estimate, draw
 from training.contest import Contest
 from training.evaluation import evaluate, stage_coverage
+from training.findings import DayEvaluation
+from training.grade import grade, more_data
 
 Float = NDArray[np.float64]
 
@@ -197,3 +200,68 @@ def test_days_pool_and_each_stands_by_itself():
     skill = together.pooled.skills["log_loss_skill"].value
     assert skill == pytest.approx(1 - losses[PRODUCT] / best)
     assert json.dumps(together.to_dict(), allow_nan=False)
+
+
+# The grade.
+
+
+def graded(**made: object) -> str:
+    days = [contest(2000, 6, place, **made) for place in range(2)]  # type: ignore[arg-type]
+    return evaluate(days, replicates=60).grade.letter
+
+
+@pytest.mark.parametrize(
+    ("made", "letter"),
+    [
+        pytest.param({"noise": (0.0, 0.8, 1.2)}, "A", id="better, calibrated, intervals hold"),
+        pytest.param({"noise": (0.0, 0.8, 1.2), "shift": 0.35}, "B", id="better, but off in level"),
+        pytest.param({"noise": (0.6, 0.6, 1.2)}, "C", id="level with a baseline"),
+        pytest.param({"noise": (1.2, 0.4, 0.8)}, "D", id="worse"),
+    ],
+)
+def test_the_grade_is_what_it_says(made: dict[str, object], letter: str):
+    assert graded(**made) == letter
+
+
+def test_a_grade_says_what_is_missing_for_the_next():
+    shifted = [contest(2000, 6, p, noise=(0.0, 0.8, 1.2), shift=0.35) for p in range(2)]
+    assert "calibration error exceeds" in evaluate(shifted, replicates=40).grade.why
+    pooled = evaluate([contest(2000, 6, noise=(0.0, 0.8, 1.2))], replicates=40).pooled
+    narrow = replace(pooled, coverage=0.8)
+    assert grade(narrow).letter == "B"
+    assert "hold 80.0%, not 88%" in grade(narrow).why
+    spend = replace(pooled, skills=pooled.skills | {"spend_deviance_skill": Estimate(0, -1, 1)})
+    assert grade(spend).letter == "B"
+    assert "spend-deviance skill would have to be clear of zero" in grade(spend).why
+
+
+def judged_days(skills: list[float]) -> list[DayEvaluation]:
+    day = evaluate([contest(200)], replicates=10).newest
+    return [
+        replace(
+            day,
+            day=day.day + timedelta(days=60 * place),
+            learned_days=2**place,
+            skills={"primary": Estimate(skill, skill, skill)},
+        )
+        for place, skill in enumerate(skills)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("skills", "said"),
+    [
+        ([0.01, 0.03, 0.049, 0.071, 0.09, 0.11], "would buy about 0.020 more"),
+        ([0.11, 0.09, 0.071, 0.049, 0.03, 0.01], "would buy about 0.020 less"),
+        ([0.05, 0.02, 0.06, 0.01, 0.05, 0.03], "cannot tell what more history would buy"),
+        ([0.01, 0.03, 0.05], "cannot be told yet: 3 judged days"),
+    ],
+)
+def test_what_more_data_would_buy_is_said_only_where_it_shows(skills: list[float], said: str):
+    assert said in more_data(judged_days(skills), horizon_days=60)
+
+
+def test_days_that_overlap_are_less_evidence():
+    days = judged_days([0.01, 0.035, 0.045, 0.075, 0.085, 0.11])
+    assert "would buy" in more_data(days, horizon_days=60)
+    assert "cannot tell" in more_data(days, horizon_days=300)

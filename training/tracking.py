@@ -21,6 +21,7 @@ from training.bundle import ScorerBundle
 from training.contest import Contest
 from training.dataset import TREE_FEATURES, LabelledDay
 from training.evaluation import Evaluation
+from training.grade import NOT_JUDGED
 from training.recipe import ALL_TASKS, Learned, Trees, parameters_of
 from training.registry import MANIFEST_TAG, MODEL, Registry
 from training.scorer_model import OUTPUTS
@@ -101,6 +102,7 @@ def log_training(
 def _tags(training: Training) -> dict[str, str]:
     bundle, evaluation = training.bundle, training.evaluation
     tags = {
+        "grade": NOT_JUDGED.letter,
         "kind": bundle.kind,
         "as_of": bundle.as_of.isoformat(),
         "horizon_days": str(bundle.horizon_days),
@@ -109,6 +111,7 @@ def _tags(training: Training) -> dict[str, str]:
     }
     if evaluation is not None:
         primary = evaluation.pooled.skills["primary"]
+        tags["grade"] = evaluation.grade.letter
         tags["evaluation_day"] = evaluation.newest.day.isoformat()
         tags["evaluation_days"] = str(evaluation.pooled.days)
         tags["primary_skill"] = f"{primary.value:.4f}"
@@ -123,13 +126,13 @@ def _note(training: Training) -> str:
     if evaluation is None:
         lines.append("History is too short to judge out of time.")
     else:
-        newest, pooled = evaluation.newest, evaluation.pooled
+        newest = evaluation.newest
         ours = newest.metrics[PRODUCT]
         lines.append(
             f"Judged on {newest.day} ({newest.customers:,} customers): "
             f"AUC {ours['auc']:.3f}, log loss {ours['log_loss']:.3f}, "
-            f"spend Gini {ours['spend_gini']:.3f}. Primary skill over {pooled.days} "
-            f"day{'s' * (pooled.days != 1)}: {pooled.skills['primary']}."
+            f"spend Gini {ours['spend_gini']:.3f}. Grade {evaluation.grade.letter}: "
+            f"{evaluation.grade.why}. {evaluation.more_data[0].upper()}{evaluation.more_data[1:]}."
         )
     if bundle.kind == "btyd":
         lines.append("The trees did not beat BG/NBD + Gamma-Gamma, which therefore answer here.")
