@@ -117,7 +117,7 @@ def more_data(days: Sequence[DayEvaluation], horizon_days: int) -> str:
 
 def _windows(days: Sequence[DayEvaluation], horizon_days: int) -> float:
     """How many label windows that do not overlap the judged days amount to."""
-    span = (days[-1].day - days[0].day).days
+    span = (max(d.day for d in days) - min(d.day for d in days)).days
     return min(float(len(days)), span / horizon_days + 1.0)
 
 
