@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
+import lightgbm as lgb
 import numpy as np
 import pytest
 from contests import contest
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from features import catalogue
+from features.settings import Settings
 from training import bootstrap, metrics
 from training.answers import BASELINES, BTYD, PRODUCT
 from training.bootstrap import Estimate, draw
+from training.btyd import BetaGeometric
+from training.calendar import Calendar, plan
 from training.contest import Contest
+from training.dataset import LabelledDay
 from training.evaluation import evaluate, stage_coverage
 from training.findings import DayEvaluation
 from training.grade import grade, more_data
+from training.prior import Prior
+from training.prospects import NeverBought
+from training.recipe import Learned, Predicted, Recipe, Trees, judge_days
+from training.train import served
+from training.trees import Machine
+from training.tuning import Tuned
 
 Float = NDArray[np.float64]
 
@@ -265,3 +277,40 @@ def test_days_that_overlap_are_less_evidence():
     days = judged_days([0.01, 0.035, 0.045, 0.075, 0.085, 0.11])
     assert "would buy" in more_data(days, horizon_days=60)
     assert "cannot tell" in more_data(days, horizon_days=300)
+
+
+# What is judged is what answers.
+
+
+def labelled_days(calendar: Calendar) -> list[LabelledDay]:
+    rng = np.random.default_rng(4)
+    days = []
+    for day in calendar.matured:
+        matrix = rng.gamma(2.0, 20.0, (150, len(catalogue.NAMES)))
+        churn, value = rng.uniform(0.2, 0.9, 150), rng.lognormal(3, 0.5, 150)
+        purchased = rng.random(150) > churn
+        spend = np.where(purchased, value * rng.gamma(2.0, 0.5, 150), 0.0)
+        prior = Prior(BetaGeometric(0.5, 10.0, 1.0, 3.0), None, 20.0)
+        ids = np.arange(150)
+        days.append(LabelledDay(day, ids, matrix, prior, churn, value, purchased, spend))
+    return days
+
+
+def test_where_the_trees_lose_the_prior_is_what_is_judged_and_answers():
+    calendar = plan(date(2023, 1, 1), date(2023, 2, 1), date(2023, 12, 1), 60, 30, 8)
+    days = labelled_days(calendar)
+    never = [NeverBought(d, (0, 0, 0, 0), (0, 0, 0, 0), 0.0) for d in calendar.matured]
+    pool = tuple(Predicted(d, np.zeros(150), np.zeros(150)) for d in days)
+    prior = judge_days(calendar, pool, trees=False)
+    lost = tuple(replace(j, churn_probability=1 - j.churn_probability) for j in prior)
+    booster = lgb.train({"verbosity": -1}, lgb.Dataset(np.eye(40), np.arange(40)), 1)
+    recipe = Recipe(Tuned({}, ()), Tuned({}, ()), Machine())
+    learned = Learned(calendar, recipe, Trees(booster, booster), lost, True, pool)
+    found, contests, evaluation, trusted = served(learned, days, never, Settings())
+    assert not trusted
+    assert evaluation is not None
+    assert [j.day.as_of for j in found.judged] == [c.day for c in contests]
+    for contest_, judged in zip(contests, prior, strict=True):
+        said = contest_.answers[PRODUCT].churn_probability
+        assert said.tolist() == judged.churn_probability.tolist()
+    assert evaluation.pooled.skills["primary"].value > -0.1

@@ -75,7 +75,7 @@ def train(
         machine = Machine(settings.training.seed, settings.training.threads)
         learned = learn(calendar, days, settings.training.trials, machine, say)
         say("judging", 0, 1)
-        learned, contests, evaluation, trusted = _served(learned, days, never, settings)
+        learned, contests, evaluation, trusted = served(learned, days, never, settings)
         say("judging", 1, 1)
         bundle = _bundle(learned, trusted, never, vocabulary, today, history_from, settings)
     return Training(
@@ -83,7 +83,7 @@ def train(
     )
 
 
-def _served(
+def served(
     learned: Learned, days: list[LabelledDay], never: list[NeverBought], settings: Settings
 ) -> tuple[Learned, tuple[Contest, ...], Evaluation | None, bool]:
     """Judge what was learned; where the trees lost to a baseline, judge the prior, which answers.
