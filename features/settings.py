@@ -177,6 +177,29 @@ class TrainingSettings(Section):
     max_snapshots: int = Field(18, ge=1, le=240, description="most recent training snapshots kept")
 
 
+class GateSettings(Section):
+    """How much a fresher model may lose against the champion and still take its place."""
+
+    primary_margin: float = Field(
+        0.01, ge=0, le=1, description="loss of primary skill, the one score"
+    )
+    calibration_margin: float = Field(
+        0.01, ge=0, le=1, description="added calibration error of the churn probability"
+    )
+    total_margin: float = Field(
+        0.1, ge=0, le=5, description="added log error of the total spend; 0.1 is about a tenth"
+    )
+    value_capture_margin: float = Field(
+        0.03, ge=0, le=1, description="lost share of the best tenth's spend"
+    )
+    confidence: float = Field(
+        0.8,
+        ge=0.5,
+        le=1,
+        description="a loss beyond its margin refuses where so many draws of customers show it",
+    )
+
+
 class StoreSettings(Section):
     """Where the named components keep their state."""
 
@@ -275,6 +298,7 @@ class Settings(Section):
     value: ValueSettings = ValueSettings()
     features: FeatureSettings = FeatureSettings()
     training: TrainingSettings = TrainingSettings()
+    gate: GateSettings = GateSettings()
     stores: StoreSettings = StoreSettings()
     serving: ServingSettings = ServingSettings()
 

@@ -59,6 +59,16 @@ class Workspace:
         """Batch scores."""
         return self.root / "scores"
 
+    @property
+    def judged(self) -> Path:
+        """What each registered version said of the days that it was judged on, a file a version."""
+        return self.root / "judged"
+
+    @property
+    def backtests(self) -> Path:
+        """What a scorer trained as of a day said of it, a file a day and horizon."""
+        return self.root / "backtests"
+
     def exists(self) -> bool:
         """Whether a workspace has been created here."""
         return self.marker.is_file()

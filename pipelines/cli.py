@@ -333,17 +333,74 @@ def train(
     return report.to_dict()
 
 
+@verb(overrides=_set_horizon)
+@click.option(
+    "--days",
+    "count",
+    type=click.IntRange(1, 100),
+    default=4,
+    show_default=True,
+    help="How many days to replay, the newest a horizon before the data's end.",
+)
+@click.option(
+    "--as-of",
+    "days",
+    type=DAY,
+    multiple=True,
+    help="Train as on this day instead; repeat for more.",
+)
+@click.option("--horizon-days", type=int, help="Churned is no purchase within so many days.")
+@click.option("--trials", type=int, help="Optuna trials for each of the two models.")
+def backtest(
+    context: Context,
+    terminal: Terminal,
+    _: Path | None,
+    count: int,
+    days: tuple[date, ...],
+    **__: object,
+) -> dict[str, Any]:
+    """Replay history: train as on a day, judge by what then happened, beside every baseline.
+
+    Nothing is registered. Days that are done are kept, and not done again while data and settings
+    are the same.
+
+    \b
+    lifecycle backtest --days 4 --horizon-days 91
+    lifecycle backtest --as-of 1997-12-31 --as-of 1998-03-31
+    """
+    from pipelines.backtest import backtest as job  # noqa: PLC0415
+    from pipelines.evaluation_table import show  # noqa: PLC0415
+
+    with terminal.progress():
+        report = job(context, days, count)
+    evaluation = report.evaluation.to_dict()
+    show(terminal, evaluation, every_day=True)
+    for day, why in report.left_out.items():
+        terminal.note(f"{day} was left out: {why}")
+    resumed = sum(r.resumed for r in report.replayed)
+    terminal.note(
+        f"replayed {', '.join(str(c.day) for c in report.contests)}, each judged after "
+        f"{report.horizon_days} days, in {report.seconds:.0f} s; {resumed} kept from before"
+    )
+    return report.to_dict()
+
+
 @verb()
 @click.option("--force", is_flag=True, help="Promote although the gate refuses; it is recorded.")
-def promote(context: Context, terminal: Terminal, _: Path | None, force: bool) -> dict[str, Any]:
-    """Let the newest model answer, if it has earned it.
+@click.option("--reason", help="Why it is forced; kept with the version.")
+def promote(
+    context: Context, terminal: Terminal, _: Path | None, force: bool, reason: str | None
+) -> dict[str, Any]:
+    """Let the newest model answer, if it is no worse than the champion beyond the gate's margins.
 
     \b
     lifecycle promote
+    lifecycle promote --force --reason "the former one knew nothing of the new shop"
     """
     from pipelines.promote import promote as job  # noqa: PLC0415
 
-    report = job(context, force)
+    with terminal.progress():
+        report = job(context, force, reason)
     terminal.note(f"champion: {report.why}{' (forced)' if report.forced else ''}")
     return report.to_dict()
 
@@ -476,16 +533,24 @@ def _show_stages(
 
 
 def _show_evaluation(terminal: Terminal, evaluation: dict[str, Any] | None) -> None:
-    from pipelines.evaluation_table import COLUMNS, evaluation_rows  # noqa: PLC0415
+    from pipelines.evaluation_table import show  # noqa: PLC0415 - brings the models' libraries
 
-    if evaluation is None:
-        terminal.note("history is too short to judge out of time")
-        return
-    title = f"\nJudged on {evaluation['day']}, {evaluation['customers']:,} customers"
-    terminal.table(title, COLUMNS, evaluation_rows(evaluation))
+    show(terminal, evaluation)
 
 
-for command in (ingest, data, features, push, train, promote, score, serve, demo, settings):
+for command in (
+    ingest,
+    data,
+    features,
+    push,
+    train,
+    backtest,
+    promote,
+    score,
+    serve,
+    demo,
+    settings,
+):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
-"""The champion beside what a careful analyst would use, as a table."""
+"""The product beside what a careful analyst would use, as tables and sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from training.evaluation import BTYD, PAST, PRODUCT
+from pipelines.console import Terminal
+from training.answers import BASELINES, BTYD, PAST, PRODUCT
+from training.grade import NOT_JUDGED
 
 COLUMNS = (
     "judged out of time", "AUC", "log loss", "cal. error", "Gini of spend", "said/seen", "deviance",
+    "deciles off", "interval score",
 )  # fmt: skip
 _SHOWN = (
     ("auc", ".3f"),
@@ -17,7 +20,11 @@ _SHOWN = (
     ("spend_gini", ".3f"),
     ("spend_total_ratio", ".2f"),
     ("spend_deviance", ".2f"),
+    ("spend_decile_error", ".2f"),
+    ("interval_score_90", ".1f"),
 )
+DIFFERENCES = ("product minus", "log loss", "AUC", "Gini of spend")
+_COMPARED = (("log_loss", "+.4f"), ("auc", "+.3f"), ("spend_gini", "+.3f"))
 _NAMES = {
     PRODUCT: "Lifecycle",
     BTYD: "BG/NBD + Gamma-Gamma",
@@ -25,16 +32,95 @@ _NAMES = {
 }
 
 
-def evaluation_rows(evaluation: Mapping[str, Any]) -> list[list[str]]:
-    """Format an evaluation, a row a method; what could not be computed is a dash."""
+def show(terminal: Terminal, evaluation: Mapping[str, Any] | None, every_day: bool = False) -> None:
+    """Print an evaluation: its newest day, or every one, and all of them together."""
+    if evaluation is None:
+        terminal.note(f"grade {NOT_JUDGED.letter}: {NOT_JUDGED.why}")
+        return
+    for day in evaluation["days"] if every_day else [evaluation]:
+        title = f"\nJudged on {day['day']}, {day['customers']:,} customers"
+        terminal.table(title, COLUMNS, evaluation_rows(day))
+        if every_day:
+            terminal.table("", DIFFERENCES, difference_rows(day))
+    pooled = evaluation["pooled"]
+    if pooled["days"] > 1 or not every_day:
+        title = f"\nAll judged days together ({pooled['days']}), 95% intervals over customers"
+        terminal.table(title, DIFFERENCES, difference_rows(pooled))
+    for sentence in sentences(evaluation):
+        terminal.note(sentence)
+    terminal.note(f"grade {evaluation['grade']['letter']}: {evaluation['grade']['why']}")
+    terminal.note(evaluation["more_data"])
+
+
+def evaluation_rows(day: Mapping[str, Any]) -> list[list[str]]:
+    """Format a day, a row a method; what could not be computed is a dash."""
+    return [
+        [name, *(number(day["metrics"][method][key], form) for key, form in _SHOWN)]
+        for method, name in _NAMES.items()
+    ]
+
+
+def difference_rows(found: Mapping[str, Any]) -> list[list[str]]:
+    """Format differences, a row a baseline, with their intervals."""
     return [
         [
-            name,
-            *(
-                "–" if evaluation["metrics"][method][key] is None
-                else format(evaluation["metrics"][method][key], form)
-                for key, form in _SHOWN
-            ),
+            _NAMES[other],
+            *(interval(found["differences"][other][key], form) for key, form in _COMPARED),
         ]
-        for method, name in _NAMES.items()
-    ]  # fmt: skip
+        for other in BASELINES
+    ]
+
+
+def sentences(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    """Say what the tables leave out: the score, calibration, intervals and totals."""
+    pooled, newest = evaluation["pooled"], evaluation["metrics"][PRODUCT]
+    skills = pooled["skills"]
+    named = ("primary skill", "primary"), ("log loss", "log_loss_skill"), (
+        "spend deviance", "spend_deviance_skill"
+    )  # fmt: skip
+    parts = [f"{label} {skill(skills, key)}" for label, key in named]
+    yield f"against the best baseline: {', '.join(parts)}"
+    yield (
+        f"calibration error {number(newest['calibration_error'], '.3f')} on {evaluation['day']}, "
+        f"where chance alone leaves {number(newest['calibration_error_chance_low'], '.3f')} to "
+        f"{number(newest['calibration_error_chance_high'], '.3f')}; slope "
+        f"{number(newest['calibration_slope'], '.2f')}, intercept "
+        f"{number(newest['calibration_intercept'], '+.2f')}; deciles off "
+        f"{number(newest['spend_decile_error'], '.2f')}, of which chance alone "
+        f"{number(newest['spend_decile_noise'], '.2f')}"
+    )
+    stages = [
+        f"{', '.join(row['stages'])} {row['coverage_90']:.2f}" + (" (few)" * row["pooled"])
+        for row in pooled["stages"]
+    ]
+    yield (
+        f"90% intervals cover {pooled['coverage_90']:.3f} over all days ({'; '.join(stages)}); the "
+        f"total lay in its interval on {pooled['totals_inside']:.0%} of days"
+    )
+
+
+def skill(skills: Mapping[str, float | None], key: str) -> str:
+    """Format a skill, whose interval stands beside it."""
+    bounds = {name: skills[f"{key}_{name}"] for name in ("lower", "upper")}
+    return interval({"value": skills[key], **bounds}, "+.3f")
+
+
+def number(value: float | None, form: str) -> str:
+    """Format a number; what could not be computed is a dash."""
+    return "–" if value is None else format(value, form)
+
+
+def interval(estimate: Mapping[str, float | None], form: str) -> str:
+    """Format a value with its interval behind it.
+
+    >>> interval({"value": 0.01, "lower": -0.02, "upper": 0.04}, "+.2f")
+    '+0.01 (-0.02 to +0.04)'
+    >>> interval({"value": None, "lower": None, "upper": None}, "+.2f")
+    '–'
+    """
+    if estimate["value"] is None:
+        return "–"
+    return (
+        f"{number(estimate['value'], form)} ({number(estimate['lower'], form)} to "
+        f"{number(estimate['upper'], form)})"
+    )

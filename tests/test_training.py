@@ -1106,7 +1106,7 @@ def test_the_registered_version_carries_what_the_gate_reads(run: Any, trained: d
     for key in ("kind", "as_of", "horizon_days", "feature_service", "data_fingerprint"):
         assert champion.tags[key] == run.data.tags[key]
     assert float(champion.tags["primary_skill"]) == pytest.approx(
-        run.data.metrics["primary"], abs=1e-4
+        run.data.metrics["pooled_primary"], abs=1e-4
     )
 
 

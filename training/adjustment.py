@@ -32,6 +32,12 @@ class Predicted:
     churn_trees: Float
     spend_trees: Float
 
+    @classmethod
+    def bare(cls, day: LabelledDay) -> Predicted:
+        """Leave the answer to the prior."""
+        nothing = np.zeros(len(day.matrix))
+        return cls(day, nothing, nothing)
+
 
 @dataclass(frozen=True)
 class Adjustment:

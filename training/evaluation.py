@@ -1,127 +1,157 @@
-"""The product beside what a careful analyst would use, on the same customers and day."""
+"""The product beside what a careful analyst would use, on the same customers and days."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
-from training.dataset import LabelledDay
-from training.judged import Judged
-from training.metrics import churn_metrics, interval_metrics, spend_metrics
-from training.prior import column
+from training.answers import BASELINES, PRODUCT, Answers
+from training.bootstrap import MEASURES, REPLICATES, Draws, Estimate, draw
+from training.contest import Contest
+from training.findings import (
+    SMALLEST_STAGE,
+    SURE,
+    DayEvaluation,
+    Pooled,
+    StageCoverage,
+    plain,
+)
+from training.grade import Grade, grade, more_data
+from training.intervals import PROMISED
+from training.metrics import (
+    calibration_range,
+    churn_metrics,
+    decile_noise,
+    interval_metrics,
+    spend_metrics,
+)
 from training.prospects import Conversion, NeverBought
+from training.stages import STAGES
 
 Float = NDArray[np.float64]
-
-PRODUCT = "lifecycle"
-BTYD = "bg_nbd_gamma_gamma"
-PAST = "recency_and_past_spend"
-
-
-@dataclass(frozen=True)
-class Rival:
-    """Answers of one method for every customer of a day."""
-
-    churn_probability: Float
-    expected_spend: Float
+Int = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How every method did on one day.
+    """Every judged day, oldest first, and what they say together.
 
     Attributes
     ----------
-    metrics
-        Method to metric to value, over all buyers.
-    active
-        The same over those who had bought within the horizon before the day: the long-gone make
-        any AUC look good.
-    skills
-        Log-loss and spend-deviance skill against the best baseline, and their mean, ``primary``;
-        positive is better than every baseline.
+    grade
+        What that is worth against the baselines.
+    more_data
+        What more history would buy, in a sentence.
     prospects
-        How many had not bought by the day, and the share that was said to, and did, convert in the
-        horizon; empty without any. They stand in no other measure.
+        How many had not bought by the newest day, and the share that was said to, and did, convert
+        in the horizon; empty without any. They stand in no other measure.
     """
 
-    day: str
-    customers: int
-    metrics: dict[str, dict[str, float]]
-    active: dict[str, dict[str, float]]
-    skills: dict[str, float]
+    days: tuple[DayEvaluation, ...]
+    pooled: Pooled
+    grade: Grade
+    more_data: str
     prospects: dict[str, float] = field(default_factory=dict)
 
     @property
+    def newest(self) -> DayEvaluation:
+        """The newest judged day."""
+        return self.days[-1]
+
+    @property
     def beats_baselines(self) -> bool:
-        """Whether the primary score is no worse than the best baseline."""
-        return self.skills["primary"] >= 0
+        """Whether the primary score over all days is no worse than the best baseline's."""
+        return self.pooled.skills["primary"].value >= 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a metric that cannot be computed is null."""
-
-        def plain(values: dict[str, float]) -> dict[str, float | None]:
-            return {k: (v if np.isfinite(v) else None) for k, v in values.items()}
-
+        """Plain values for JSON: the newest day's at the top, each day's in ``days``."""
         return {
-            "day": self.day,
-            "customers": self.customers,
-            "metrics": {method: plain(values) for method, values in self.metrics.items()},
-            "active": {method: plain(values) for method, values in self.active.items()},
-            "skills": plain(self.skills),
+            **self.newest.to_dict(),
             "prospects": plain(self.prospects),
+            "days": [day.to_dict() for day in self.days],
+            "pooled": self.pooled.to_dict(),
+            "grade": self.grade.to_dict(),
+            "more_data": self.more_data,
         }
 
 
-def baselines(
-    day: LabelledDay, earlier: Sequence[LabelledDay], horizon_days: int
-) -> dict[str, Rival]:
-    """Answer with BG/NBD and Gamma-Gamma, and with recency and past spend.
+def evaluate(
+    contests: Sequence[Contest],
+    prospects: dict[str, float] | None = None,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Evaluation:
+    """Judge the product and its rivals on days that none had seen.
 
-    Parameters
-    ----------
-    earlier
-        Labelled days whose outcomes were known: recency becomes a probability, and past spend a
-        total, by what was seen there.
+    Raises
+    ------
+    ValueError
+        There is no day.
     """
-    prior = Rival(day.prior_churn, (1 - day.prior_churn) * day.prior_spend)
-    return {BTYD: prior, PAST: _past(day, earlier, horizon_days)}
-
-
-def _past(day: LabelledDay, earlier: Sequence[LabelledDay], horizon_days: int) -> Rival:
-    def silence(days: Sequence[LabelledDay]) -> Float:
-        days_silent = np.concatenate([column(d.matrix, "recency_days") for d in days])
-        logged: Float = np.log1p(days_silent).reshape(-1, 1)
-        return logged
-
-    def past(days: Sequence[LabelledDay]) -> Float:
-        recent: Float = np.concatenate([_recent_spend(d, horizon_days) for d in days])
-        return np.maximum(recent, 0.0)
-
-    churned = np.concatenate([d.churned for d in earlier])
-    probability: Float = (
-        LogisticRegression().fit(silence(earlier), churned).predict_proba(silence([day]))[:, 1]
+    drawn = draw(contests, replicates, seed)
+    days = tuple(
+        DayEvaluation(
+            day=contest.day,
+            customers=len(contest.customer_ids),
+            learned_days=contest.learned_days,
+            metrics=_day_metrics(contest, seed),
+            active=_by_method(contest.take(np.flatnonzero(contest.active)))
+            if contest.active.any()
+            else {},
+            skills=skills_of(drawn, place),
+            differences=differences_of(drawn, place),
+            stages=stage_coverage([contest]),
+        )
+        for place, contest in enumerate(contests)
     )
-    seen = np.concatenate([d.net_spend for d in earlier]).clip(0)
-    said = past(earlier)
-    # Someone silent through the window did not spend nothing for sure: mix in the mean of theirs.
-    quiet = said == 0
-    floor = float(seen[quiet].mean()) if quiet.any() else float(seen.mean()) * 0.1
-    scale = float(seen[~quiet].sum() / said[~quiet].sum()) if (~quiet).any() else 1.0
-    today = past([day])
-    return Rival(probability, np.where(today > 0, scale * today, max(floor, 1e-6)))
+    pooled = _pooled(contests, days, drawn)
+    advice = more_data(days, contests[0].horizon_days)
+    return Evaluation(days, pooled, grade(pooled), advice, prospects or {})
 
 
-def _recent_spend(day: LabelledDay, horizon_days: int) -> Float:
-    """Net spend of about one horizon before the day: the nearest window of the catalogue."""
-    windows = np.array([30, 60, 90, 180, 365])
-    nearest = int(windows[np.argmin(abs(windows - horizon_days))])
-    return column(day.matrix, f"spend_{nearest}d") * horizon_days / nearest
+def skills_of(drawn: Draws, day: int | None = None) -> dict[str, Estimate]:
+    """Both skills of the product and their mean, on a day or pooled."""
+    return {
+        "log_loss_skill": Estimate.of(drawn.skill("log_loss", BASELINES, day=day)),
+        "spend_deviance_skill": Estimate.of(drawn.skill("spend_deviance", BASELINES, day=day)),
+        "primary": Estimate.of(drawn.primary(BASELINES, day=day)),
+    }
+
+
+def differences_of(drawn: Draws, day: int | None = None) -> dict[str, dict[str, Estimate]]:
+    """Product minus each baseline in every measure, on a day or pooled."""
+    return {
+        other: {m: Estimate.of(drawn.difference(m, other, day=day)) for m in MEASURES}
+        for other in BASELINES
+    }
+
+
+def stage_coverage(contests: Sequence[Contest]) -> tuple[StageCoverage, ...]:
+    """Coverage of the 90% interval by stage, over the rows of some days; small stages together."""
+    stage = np.concatenate([c.stage for c in contests])
+    churn = np.concatenate([c.answers[PRODUCT].churn_probability for c in contests])
+    inside = np.concatenate([_inside(c.answers[PRODUCT], c.net_spend, 0.9) for c in contests])
+    counts = np.bincount(stage, minlength=len(STAGES))
+    groups = [[place] for place in np.flatnonzero(counts >= SMALLEST_STAGE)]
+    if small := list(np.flatnonzero((counts > 0) & (counts < SMALLEST_STAGE))):
+        groups.append(small)
+    rows = []
+    for group in groups:
+        member = np.isin(stage, group)
+        unsure = member & (churn < SURE)
+        rows.append(
+            StageCoverage(
+                tuple(STAGES[place] for place in group),
+                int(member.sum()),
+                float(inside[member].mean()),
+                float(inside[unsure].mean()) if unsure.any() else float("nan"),
+            )
+        )
+    return tuple(rows)
 
 
 def evaluate_prospects(
@@ -148,45 +178,66 @@ def evaluate_prospects(
     }
 
 
-def evaluate(
-    judged: Judged,
-    rivals: Mapping[str, Rival],
-    horizon_days: int,
-    prospects: dict[str, float] | None = None,
-    level: float = 0.9,
-) -> Evaluation:
-    """Judge the product and its rivals (see :func:`baselines`) on a day that none had seen."""
-    day = judged.day
-    answers = {PRODUCT: Rival(judged.churn_probability, judged.expected_spend), **rivals}
-    everyone = np.ones(len(day.matrix), dtype=bool)
-    active = column(day.matrix, "recency_days") <= horizon_days
-    metrics = {name: _measure(answer, day, everyone) for name, answer in answers.items()}
-    metrics[PRODUCT] |= interval_metrics(
-        judged.spend_lower, judged.spend_upper, day.net_spend, level
-    )
-    return Evaluation(
-        day=day.as_of.isoformat(),
-        customers=len(day.matrix),
-        metrics=metrics,
-        active={name: _measure(answer, day, active) for name, answer in answers.items()}
-        if active.any()
-        else {},
-        skills=_skills(metrics),
-        prospects=prospects or {},
-    )
+def _day_metrics(contest: Contest, seed: int) -> dict[str, dict[str, float]]:
+    metrics = _by_method(contest)
+    said, seen = contest.answers[PRODUCT], contest.net_spend
+    low, high = calibration_range(said.churn_probability, seed=seed)
+    unsure = said.churn_probability < SURE
+    below, above = contest.total
+    metrics[PRODUCT] |= {
+        "calibration_error_chance_low": low,
+        "calibration_error_chance_high": high,
+        "spend_decile_noise": decile_noise(
+            said.churn_probability, said.expected_spend, seen, ~contest.churned, seed=seed
+        ),
+        "spend_total_lower": below,
+        "spend_total_upper": above,
+        "spend_total_inside": float(below <= seen.sum() <= above),
+        "coverage_90_below_sure": float(_inside(said, seen, 0.9)[unsure].mean())
+        if unsure.any()
+        else float("nan"),
+    }
+    return metrics
 
 
-def _measure(answer: Rival, day: LabelledDay, rows: NDArray[np.bool_]) -> dict[str, float]:
+def _by_method(contest: Contest) -> dict[str, dict[str, float]]:
     return {
-        **churn_metrics(answer.churn_probability[rows], day.churned[rows]),
-        **spend_metrics(answer.expected_spend[rows], day.net_spend[rows]),
+        method: {
+            **churn_metrics(answers.churn_probability, contest.churned),
+            **spend_metrics(answers.expected_spend, contest.net_spend),
+            **_intervals(answers, contest.net_spend),
+        }
+        for method, answers in contest.answers.items()
     }
 
 
-def _skills(metrics: dict[str, dict[str, float]]) -> dict[str, float]:
-    def skill(name: str) -> float:
-        best = min(values[name] for method, values in metrics.items() if method != PRODUCT)
-        return 1 - metrics[PRODUCT][name] / best
+def _intervals(answers: Answers, seen: Float) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for coverage in PROMISED:
+        found |= interval_metrics(*answers.bounds(coverage), seen, coverage)
+    return found
 
-    churn, spend = skill("log_loss"), skill("spend_deviance")
-    return {"log_loss_skill": churn, "spend_deviance_skill": spend, "primary": (churn + spend) / 2}
+
+def _inside(answers: Answers, seen: Float, coverage: float) -> NDArray[np.bool_]:
+    lower, upper = answers.bounds(coverage)
+    return (seen >= lower) & (seen <= upper)
+
+
+def _pooled(contests: Sequence[Contest], days: Sequence[DayEvaluation], drawn: Draws) -> Pooled:
+    ours = [day.metrics[PRODUCT] for day in days]
+    inside = [_inside(c.answers[PRODUCT], c.net_spend, 0.9) for c in contests]
+    return Pooled(
+        days=len(days),
+        customer_days=sum(day.customers for day in days),
+        metrics={
+            method: {m: float(drawn.of(m, method)[0]) for m in MEASURES} for method in drawn.methods
+        },
+        skills=skills_of(drawn),
+        differences=differences_of(drawn),
+        calibration_excess=float(
+            np.mean([m["calibration_error"] - m["calibration_error_chance_high"] for m in ours])
+        ),
+        coverage=float(np.concatenate(inside).mean()),
+        totals_inside=float(np.mean([m["spend_total_inside"] for m in ours])),
+        stages=stage_coverage(contests),
+    )

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from training.answers import BTYD, PRODUCT
+from training.contest import Contest
 from training.dataset import TREE_FEATURES
-from training.evaluation import BTYD, PRODUCT, Rival
-from training.judged import Judged
 from training.metrics import equal_mass_bins
 from training.tuning import Trial
 
@@ -22,25 +22,25 @@ NAMES = {PRODUCT: "Lifecycle", BTYD: "BG/NBD + Gamma-Gamma"}
 COLOURS = {PRODUCT: "#0072b2", BTYD: "#d55e00"}
 
 
-def calibration(judged: Judged, rivals: dict[str, Rival]) -> Figure:
+def calibration(contest: Contest) -> Figure:
     """Churn probability said against seen, in 20 bins of equal mass."""
     figure, axes = _canvas("Churn: said against seen", "said", "seen")
     axes.plot([0, 1], [0, 1], color="#999999", linestyle=":", label="perfect")
-    for name, probability in _churn_answers(judged, rivals).items():
+    for name, probability in _churn_answers(contest).items():
         bins = equal_mass_bins(probability, 20)
         said = [probability[g].mean() for g in bins]
-        seen = [judged.day.churned[g].mean() for g in bins]
+        seen = [contest.churned[g].mean() for g in bins]
         axes.plot(said, seen, marker="o", markersize=4, color=COLOURS[name], label=NAMES[name])
     axes.legend(frameon=False)
     return figure
 
 
-def gains(judged: Judged, rivals: dict[str, Rival]) -> Figure:
+def gains(contest: Contest) -> Figure:
     """Share of the churners found among the customers of highest risk."""
     figure, axes = _canvas("Churn: gains", "share of customers, riskiest first", "churners found")
     axes.plot([0, 1], [0, 1], color="#999999", linestyle=":", label="at random")
-    churned = judged.day.churned.astype(float)
-    for name, probability in _churn_answers(judged, rivals).items():
+    churned = contest.churned.astype(float)
+    for name, probability in _churn_answers(contest).items():
         found = np.cumsum(churned[np.argsort(-probability, kind="stable")]) / churned.sum()
         axes.plot(
             np.arange(1, len(found) + 1) / len(found), found, color=COLOURS[name], label=NAMES[name]
@@ -49,28 +49,29 @@ def gains(judged: Judged, rivals: dict[str, Rival]) -> Figure:
     return figure
 
 
-def deciles(judged: Judged, rivals: dict[str, Rival]) -> Figure:
+def deciles(contest: Contest) -> Figure:
     """Mean spend said against seen, by tenth of customers, the most valuable first."""
     figure, axes = _canvas(
         "Spend: said against seen", "tenth of customers by prediction", "mean spend"
     )
-    groups = equal_mass_bins(judged.expected_spend, 10)[::-1]
+    said = contest.answers[PRODUCT].expected_spend
+    groups = equal_mass_bins(said, 10)[::-1]
     place = np.arange(1, len(groups) + 1)
     axes.bar(
         place - 0.2,
-        [judged.expected_spend[g].mean() for g in groups],
+        [said[g].mean() for g in groups],
         width=0.4,
         color=COLOURS[PRODUCT],
         label="said",
     )
     axes.bar(
         place + 0.2,
-        [judged.day.net_spend[g].mean() for g in groups],
+        [contest.net_spend[g].mean() for g in groups],
         width=0.4,
         color="#009e73",
         label="seen",
     )
-    btyd = rivals[BTYD].expected_spend
+    btyd = contest.answers[BTYD].expected_spend
     axes.plot(
         place,
         [btyd[g].mean() for g in groups],
@@ -85,12 +86,13 @@ def deciles(judged: Judged, rivals: dict[str, Rival]) -> Figure:
     return figure
 
 
-def coverage(judged: Judged) -> Figure:
+def coverage(contest: Contest) -> Figure:
     """Share of customers whose spend fell in its 90% interval, by tenth of prediction."""
     figure, axes = _canvas("Spend: coverage of the 90% interval", "tenth by prediction", "covered")
-    groups = equal_mass_bins(judged.expected_spend, 10)[::-1]
-    seen = judged.day.net_spend
-    covered = (seen >= judged.spend_lower) & (seen <= judged.spend_upper)
+    answers, seen = contest.answers[PRODUCT], contest.net_spend
+    groups = equal_mass_bins(answers.expected_spend, 10)[::-1]
+    lower, upper = answers.bounds(0.9)
+    covered = (seen >= lower) & (seen <= upper)
     place = np.arange(1, len(groups) + 1)
     axes.bar(place, [covered[g].mean() for g in groups], color=COLOURS[PRODUCT])
     axes.axhline(0.9, color="#d55e00", linestyle="--", label="promised")
@@ -126,8 +128,8 @@ def tuning_history(trials: Sequence[Trial], task: str) -> Figure:
     return figure
 
 
-def _churn_answers(judged: Judged, rivals: dict[str, Rival]) -> dict[str, Float]:
-    return {PRODUCT: judged.churn_probability, BTYD: rivals[BTYD].churn_probability}
+def _churn_answers(contest: Contest) -> dict[str, Float]:
+    return {name: contest.answers[name].churn_probability for name in NAMES}
 
 
 def _canvas(title: str, across: str, up: str) -> tuple[Figure, Axes]:

@@ -111,10 +111,10 @@ def learn(
         say("rolling-origin predictions", done, len(foldable))
     judged = judge_days(calendar, matured, pool)
     if not earlier:
-        judged = judge_days(calendar, matured, [_without_trees(d) for d in matured], trees=False)
+        judged = judge_days(calendar, matured, [Predicted.bare(d) for d in matured], trees=False)
     trees = recipe.fit(matured) if pool else Trees()
     say("final trees", 1, 1)
-    final = tuple(pool) or tuple(_without_trees(d) for d in matured)
+    final = tuple(pool) or tuple(Predicted.bare(d) for d in matured)
     return Learned(calendar, recipe, trees, tuple(judged), bool(earlier), final, tuple(matured))
 
 
@@ -210,11 +210,6 @@ def _predict(
     trees = recipe.fit([by_day[d] for d in calendar.before(day) if d in by_day])
     labelled = by_day[day]
     return Predicted(labelled, *trees.corrections(labelled.matrix, recipe.machine.threads))
-
-
-def _without_trees(day: LabelledDay) -> Predicted:
-    nothing = np.zeros(len(day.matrix))
-    return Predicted(day, nothing, nothing)
 
 
 def parameters_of(recipe: Recipe) -> dict[str, Any]:

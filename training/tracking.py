@@ -16,9 +16,12 @@ from features import catalogue
 from features.settings import Settings
 from features.workspace import Workspace
 from training import plots
+from training.answers import PRODUCT
 from training.bundle import ScorerBundle
-from training.dataset import TREE_FEATURES
-from training.evaluation import PRODUCT, Evaluation, Rival
+from training.contest import Contest
+from training.dataset import TREE_FEATURES, LabelledDay
+from training.evaluation import Evaluation
+from training.grade import NOT_JUDGED
 from training.recipe import ALL_TASKS, Learned, Trees, parameters_of
 from training.registry import MANIFEST_TAG, MODEL, Registry
 from training.scorer_model import OUTPUTS
@@ -32,12 +35,21 @@ REQUIREMENTS = ("lightgbm", "numpy", "pandas", "pyarrow", "scipy")
 
 @dataclass(frozen=True)
 class Training:
-    """Everything that one run records."""
+    """Everything that a training found, of which a run records what is nobody's in particular.
+
+    Attributes
+    ----------
+    contests
+        The judged days, oldest first, with the answers for each customer.
+    days
+        Every labelled day that was learned from.
+    """
 
     bundle: ScorerBundle
     learned: Learned
     evaluation: Evaluation | None
-    rivals: dict[str, Rival]
+    contests: tuple[Contest, ...]
+    days: tuple[LabelledDay, ...]
     fingerprint: str
     rows: int
 
@@ -90,6 +102,7 @@ def log_training(
 def _tags(training: Training) -> dict[str, str]:
     bundle, evaluation = training.bundle, training.evaluation
     tags = {
+        "grade": NOT_JUDGED.letter,
         "kind": bundle.kind,
         "as_of": bundle.as_of.isoformat(),
         "horizon_days": str(bundle.horizon_days),
@@ -97,8 +110,13 @@ def _tags(training: Training) -> dict[str, str]:
         "data_fingerprint": training.fingerprint,
     }
     if evaluation is not None:
-        tags["evaluation_day"] = evaluation.day
-        tags["primary_skill"] = f"{evaluation.skills['primary']:.4f}"
+        primary = evaluation.pooled.skills["primary"]
+        tags["grade"] = evaluation.grade.letter
+        tags["evaluation_day"] = evaluation.newest.day.isoformat()
+        tags["evaluation_days"] = str(evaluation.pooled.days)
+        tags["primary_skill"] = f"{primary.value:.4f}"
+        tags["primary_skill_lower"] = f"{primary.lower:.4f}"
+        tags["primary_skill_upper"] = f"{primary.upper:.4f}"
     return tags
 
 
@@ -108,12 +126,13 @@ def _note(training: Training) -> str:
     if evaluation is None:
         lines.append("History is too short to judge out of time.")
     else:
-        ours = evaluation.metrics[PRODUCT]
+        newest = evaluation.newest
+        ours = newest.metrics[PRODUCT]
         lines.append(
-            f"Judged on {evaluation.day} ({evaluation.customers:,} customers): "
+            f"Judged on {newest.day} ({newest.customers:,} customers): "
             f"AUC {ours['auc']:.3f}, log loss {ours['log_loss']:.3f}, "
-            f"spend Gini {ours['spend_gini']:.3f}, "
-            f"primary skill {evaluation.skills['primary']:+.3f}."
+            f"spend Gini {ours['spend_gini']:.3f}. Grade {evaluation.grade.letter}: "
+            f"{evaluation.grade.why}. {evaluation.more_data[0].upper()}{evaluation.more_data[1:]}."
         )
     if bundle.kind == "btyd":
         lines.append("The trees did not beat BG/NBD + Gamma-Gamma, which therefore answer here.")
@@ -146,6 +165,10 @@ def _log_metrics(training: Training) -> None:
         return
     plain = evaluation.to_dict()
     flat = {**plain["skills"], **plain["prospects"]}
+    flat |= {f"pooled_{name}": value for name, value in plain["pooled"]["skills"].items()}
+    for method, values in plain["pooled"]["metrics"].items():
+        prefix = "pooled_" if method == PRODUCT else f"pooled_{method}_"
+        flat |= {f"{prefix}{name}": value for name, value in values.items()}
     for method, values in plain["metrics"].items():
         prefix = "" if method == PRODUCT else f"{method}_"
         flat |= {f"{prefix}{name}": value for name, value in values.items()}
@@ -186,12 +209,10 @@ def _log_figures(training: Training) -> None:
     import mlflow  # noqa: PLC0415
 
     trees = training.learned.trees
-    if training.learned.judged:
-        judged = training.learned.judged[-1]
-        mlflow.log_figure(plots.calibration(judged, training.rivals), "plots/calibration.png")
-        mlflow.log_figure(plots.gains(judged, training.rivals), "plots/gains.png")
-        mlflow.log_figure(plots.deciles(judged, training.rivals), "plots/deciles.png")
-        mlflow.log_figure(plots.coverage(judged), "plots/coverage.png")
+    if training.contests:
+        newest = training.contests[-1]
+        for name in ("calibration", "gains", "deciles", "coverage"):
+            mlflow.log_figure(getattr(plots, name)(newest), f"plots/{name}.png")
     for task in ALL_TASKS:
         booster = getattr(trees, task)
         if booster is not None:

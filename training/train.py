@@ -14,16 +14,17 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from features.catalogue import FEATURES, SERVICES
 from features.matrix import Vocabulary, matrix_of
 from features.settings import Settings
-from training.adjustment import adjust
+from training.adjustment import Predicted, adjust
 from training.attribution import Middle
 from training.bundle import ScorerBundle
 from training.calendar import Calendar
+from training.contest import Contest, hold
 from training.dataset import LabelledDay, label_days
-from training.evaluation import Evaluation, Rival, baselines, evaluate, evaluate_prospects
+from training.evaluation import Evaluation, evaluate, evaluate_prospects
 from training.population import StageThresholds, fit_thresholds
 from training.prior import Prior, column
 from training.prospects import Conversion, NeverBought
-from training.recipe import Learned, Say, Trees, learn
+from training.recipe import Learned, Say, Trees, judge_days, learn
 from training.tracking import Training
 from training.trees import Machine
 from training.value import ValueTerms
@@ -75,29 +76,70 @@ def train(
         )
         machine = Machine(settings.training.seed, settings.training.threads)
         learned = learn(calendar, days, settings.training.trials, machine, say)
-        evaluation, rivals = _evaluated(learned, days, never, calendar)
-        trusted = learned.trees.churn is not None and (
-            not learned.judged_trees or evaluation is None or evaluation.beats_baselines
-        )
+        say("judging", 0, 1)
+        learned, contests, evaluation, trusted = served(learned, days, never, settings)
+        say("judging", 1, 1)
         bundle = _bundle(learned, trusted, never, vocabulary, today, history_from, settings)
-    return Training(bundle, learned, evaluation, rivals, fingerprint, training_set.num_rows)
+    return Training(
+        bundle, learned, evaluation, contests, tuple(days), fingerprint, training_set.num_rows
+    )
+
+
+def served(
+    learned: Learned, days: list[LabelledDay], never: list[NeverBought], settings: Settings
+) -> tuple[Learned, tuple[Contest, ...], Evaluation | None, bool]:
+    """Judge what was learned; where the trees lost to a baseline, judge the prior, which answers.
+
+    Returns
+    -------
+    learned
+        With the judged days of what answers.
+    contests, evaluation
+        Of the same; none and None with too little history to judge.
+    trusted
+        Whether the trees answer.
+    """
+    contests = _contests(learned, days, settings)
+    evaluation = _evaluated(contests, never, learned.calendar, settings)
+    has_trees = learned.trees.churn is not None
+    if not learned.judged_trees or evaluation is None or evaluation.beats_baselines:
+        return learned, contests, evaluation, has_trees
+    pool = [Predicted.bare(predicted.day) for predicted in learned.pool]
+    judged = tuple(judge_days(learned.calendar, learned.matured, pool, trees=False))
+    learned = replace(learned, judged=judged)
+    contests = _contests(learned, days, settings)
+    return learned, contests, _evaluated(contests, never, learned.calendar, settings), False
+
+
+def _contests(learned: Learned, days: list[LabelledDay], settings: Settings) -> tuple[Contest, ...]:
+    calendar = learned.calendar
+    return tuple(
+        hold(
+            judged,
+            [d for d in days if d.as_of in calendar.before(judged.day.as_of)],
+            calendar.horizon_days,
+            settings.churn.silent_days,
+            settings.churn.activation_days,
+        )
+        for judged in learned.judged
+    )
 
 
 def _evaluated(
-    learned: Learned, days: list[LabelledDay], never: list[NeverBought], calendar: Calendar
-) -> tuple[Evaluation | None, dict[str, Rival]]:
-    if not learned.judged:
-        return None, {}
-    judged = learned.judged[-1]
-    known = calendar.before(judged.day.as_of)
-    earlier = [d for d in days if d.as_of in known]
-    rivals = baselines(judged.day, earlier, calendar.horizon_days)
+    contests: tuple[Contest, ...],
+    never: list[NeverBought],
+    calendar: Calendar,
+    settings: Settings,
+) -> Evaluation | None:
+    if not contests:
+        return None
+    newest = contests[-1].day
     prospects = evaluate_prospects(
-        next(n for n in never if n.as_of == judged.day.as_of),
-        [n for n in never if n.as_of in known],
+        next(n for n in never if n.as_of == newest),
+        [n for n in never if n.as_of in calendar.before(newest)],
         calendar.horizon_days,
     )
-    return evaluate(judged, rivals, calendar.horizon_days, prospects), rivals
+    return evaluate(contests, prospects, seed=settings.training.seed)
 
 
 def _bundle(
