@@ -26,6 +26,8 @@ check-full: install
 	@.venv/bin/python benchmarks/retrieval.py
 	@.venv/bin/python benchmarks/btyd.py
 	@.venv/bin/python benchmarks/reasons.py
+	@.venv/bin/python benchmarks/tuning.py
+	@.venv/bin/python benchmarks/training_memory.py
 	@.venv/bin/python benchmarks/backtest.py
 
 lock:

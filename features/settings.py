@@ -57,6 +57,23 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
+def _database(value: str | None) -> str | None:
+    """Let `postgresql://` mean the one driver that comes along."""
+    if value is None:
+        return None
+    value = re.sub("^postgres(ql)?://", "postgresql+psycopg://", value)
+    if not value.startswith(("postgresql+psycopg://", "sqlite:///")):
+        raise ValueError(
+            "this is no address of a database; write postgresql+psycopg://user@host/database"
+        )
+    return value
+
+
+def _hidden(value: str | None) -> str | None:
+    """Whoever writes settings down, or logs them, writes no password."""
+    return None if value is None else without_password(value)
+
+
 class DataSettings(Section):
     """What the data are and how a file's columns are named."""
 
@@ -172,9 +189,28 @@ class TrainingSettings(Section):
     seed: int = Field(7, ge=0, description="seed of everything random")
     threads: int = Field(2, ge=1, le=256, description="threads of a LightGBM fit")
     step_days: int | None = Field(
-        None, ge=1, description="days between training snapshots; default: a third of the horizon"
+        None,
+        ge=1,
+        description="days between training snapshots; default: a month, less in a young shop",
     )
     max_snapshots: int = Field(18, ge=1, le=240, description="most recent training snapshots kept")
+    max_rows: int | None = Field(
+        None,
+        ge=1000,
+        description="most rows (a customer on a day) learned from: above it, whole customers are "
+        "drawn, by a digest of their id; default: all",
+    )
+    workers: int = Field(
+        1, ge=1, le=256, description="processes that run trials, each with `threads` threads"
+    )
+    storage: str | None = Field(
+        None,
+        description="database of the Optuna studies, as postgresql+psycopg://user:password@host/"
+        "database, for trials on many machines; default: files in the workspace",
+    )
+
+    _address = field_validator("storage")(_database)
+    _secret = field_serializer("storage")(_hidden)
 
 
 class GateSettings(Section):
@@ -240,18 +276,8 @@ class StoreSettings(Section):
             raise ValueError("this is no address of a Redis; write redis://host:6379/0")
         return value
 
-    @field_validator("registry", "push_log")
-    @classmethod
-    def _database(cls, value: str | None) -> str | None:
-        """Let `postgresql://` mean the one driver that comes along."""
-        if value is None:
-            return None
-        value = re.sub("^postgres(ql)?://", "postgresql+psycopg://", value)
-        if not value.startswith(("postgresql+psycopg://", "sqlite:///")):
-            raise ValueError(
-                "this is no address of a database; write postgresql+psycopg://user@host/database"
-            )
-        return value
+    _addresses = field_validator("registry", "push_log")(_database)
+    _secrets = field_serializer("tracking_uri", "redis_url", "registry", "push_log")(_hidden)
 
     @model_validator(mode="after")
     def _redis_is_named(self) -> StoreSettings:
@@ -261,11 +287,6 @@ class StoreSettings(Section):
                 "redis://127.0.0.1:6379/0"
             )
         return self
-
-    @field_serializer("tracking_uri", "redis_url", "registry", "push_log")
-    def _hide(self, value: str | None) -> str | None:
-        """Whoever writes settings down, or logs them, writes no password."""
-        return None if value is None else without_password(value)
 
 
 class ServingSettings(Section):

@@ -55,6 +55,16 @@ class Workspace:
         return self.root / "mlflow"
 
     @property
+    def tuning(self) -> Path:
+        """Optuna studies, a file each, unless the settings name a database."""
+        return self.root / "tuning"
+
+    @property
+    def scratch(self) -> Path:
+        """What a training that exceeds memory needs while it runs; emptied by the next."""
+        return self.root / "scratch"
+
+    @property
     def scores(self) -> Path:
         """Batch scores."""
         return self.root / "scores"

@@ -15,7 +15,7 @@ import training
 from features.errors import InputError, NotEnoughData
 from features.ingest.ledger import Ledger
 from pipelines.context import Context, Stopwatch
-from pipelines.train import Retrieved, learn_as_of, retrieve
+from pipelines.train import Retrieved, learn_as_of, retrieve, scratch
 from training.adjustment import Predicted, judge
 from training.calendar import enough_history
 from training.contest import Contest, hold
@@ -23,6 +23,7 @@ from training.contest_files import read_contests, read_note, write_contests
 from training.dataset import label_days
 from training.evaluation import Evaluation, evaluate
 from training.tracking import Training
+from training.training_set import TrainingSet
 
 
 @dataclass(frozen=True)
@@ -155,9 +156,10 @@ def _replay(context: Context, ledger: Ledger, day: date) -> Replayed:
     note = read_note(path)
     if note is not None and note["key"] == key:
         return Replayed(read_contests(path)[0], note["kind"], resumed=True)
-    retrieved = retrieve(context, ledger, day)
-    learned = learn_as_of(context, ledger, retrieved)
-    contest = _judged(context, ledger, retrieved, learned)
+    with scratch(context.workspace):
+        retrieved = retrieve(context, ledger, day)
+        learned = learn_as_of(context, ledger, retrieved)
+        contest = _judged(context, ledger, retrieved, learned)
     write_contests(path, [contest], {"key": key, "kind": learned.bundle.kind})
     return Replayed(contest, learned.bundle.kind, resumed=False)
 
@@ -166,10 +168,9 @@ def _judged(context: Context, ledger: Ledger, retrieved: Retrieved, learned: Tra
     bundle, horizon = learned.bundle, learned.bundle.horizon_days
     day = retrieved.calendar.as_of
     labelled, _ = label_days(
-        retrieved.today,
+        TrainingSet({day: retrieved.today}),
         bundle.vocabulary,
         ledger.orders_path,
-        [day],
         horizon,
         day + timedelta(days=horizon),
     )

@@ -312,16 +312,33 @@ def push(
 @click.option("--as-of", type=DAY, help="Learn from what was known by this day; default the last.")
 @click.option("--horizon-days", type=int, help="Churned is no purchase within so many days.")
 @click.option("--trials", type=int, help="Optuna trials for each of the two models.")
+@click.option("--join", is_flag=True, help="Only run trials of a training started elsewhere.")
 def train(
-    context: Context, terminal: Terminal, _: Path | None, as_of: date | None, **__: object
+    context: Context,
+    terminal: Terminal,
+    _: Path | None,
+    as_of: date | None,
+    join: bool,
+    **__: object,
 ) -> dict[str, Any]:
     """Train churn and spend models and register them as one scorer.
 
+    A training that was cut short goes on where it was. With --join, on another machine with the
+    same data and settings, it runs trials of the one that was started without, and ends when none
+    is left: both name one database in training.storage.
+
     \b
     lifecycle train --as-of 1998-06-30 --horizon-days 91
+    lifecycle train --as-of 1998-06-30 --horizon-days 91 --join
     """
-    from pipelines.train import train_scorer  # noqa: PLC0415
+    from pipelines.train import join_training, train_scorer  # noqa: PLC0415
 
+    if join:
+        with terminal.progress():
+            joined = join_training(context, as_of)
+        names = ", ".join(joined.studies.values())
+        terminal.note(f"no trial is left of {names}; {joined.seconds:.0f} s")
+        return joined.to_dict()
     with terminal.progress():
         report = train_scorer(context, as_of)
     _show_evaluation(terminal, report.evaluation)

@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import date
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from features.audit import check_no_leak
+from features.errors import InputError
 from features.ingest.ledger import Ledger
+from features.servers import without_password
 from features.snapshots import known_customers, rules_of, tables_of
+from features.workspace import Workspace
 from pipelines.context import Context, Stopwatch
 from training.calendar import Calendar, default_step, enough_history, plan
 from training.contest_files import judged_file, write_contests
 from training.evaluation import Evaluation
+from training.recipe import ALL_TASKS, Recipe
+from training.sampling import sample_customers
 from training.tracking import Training, log_training
-from training.train import train
+from training.train import join, train
+from training.training_set import TrainingSet
+from training.tuning.studies import Studies
+
+ROWS_IN_MEMORY = 2_000_000
+"""A training set of more goes through files: this many take 2.3 GB."""
+
+
+@dataclass(frozen=True)
+class JoinReport:
+    """The studies that this process took part in, by task, and where they are."""
+
+    storage: str
+    studies: dict[str, str]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -58,7 +87,7 @@ def train_scorer(context: Context, as_of: date | None) -> TrainReport:
     """
     watch = Stopwatch()
     context.workspace.require()
-    with context.workspace.locked():
+    with context.workspace.locked(), scratch(context.workspace):
         ledger = context.folded_ledger()
         day = as_of or context.observed_until(ledger)
         training = learn_as_of(context, ledger, retrieve(context, ledger, day))
@@ -85,6 +114,44 @@ def train_scorer(context: Context, as_of: date | None) -> TrainReport:
     )
 
 
+def join_training(context: Context, as_of: date | None) -> JoinReport:
+    """Run trials of a training that was started elsewhere, until none is left.
+
+    The workspace holds the same data, and names the same database in ``training.storage``.
+
+    Raises
+    ------
+    InputError
+        No database is set, the day lies outside the data, or nobody has started such a training.
+    NotEnoughData
+        There is too little to learn from.
+    """
+    watch = Stopwatch()
+    settings = context.settings
+    url = settings.training.storage
+    if url is None:
+        raise InputError(
+            "--join needs a database that both trainings can reach; set training.storage, as in "
+            "postgresql+psycopg://user@host/database"
+        )
+    context.workspace.require()
+    with context.workspace.locked(), scratch(context.workspace):
+        ledger = context.folded_ledger()
+        day = as_of or context.observed_until(ledger)
+        retrieved = retrieve(context, ledger, day)
+        studies = replace(_studies(context), joining=True)
+        recipe: Recipe = join(
+            retrieved.calendar,
+            retrieved.training_set,
+            ledger.orders_path,
+            settings,
+            context.say,
+            studies,
+        )
+    names: dict[str, str] = {task: getattr(recipe, task).study for task in ALL_TASKS}
+    return JoinReport(without_password(url), names, watch.seconds())
+
+
 @dataclass(frozen=True)
 class Retrieved:
     """What the feature store gave for the training of a day.
@@ -98,7 +165,7 @@ class Retrieved:
     """
 
     calendar: Calendar
-    training_set: pa.Table
+    training_set: TrainingSet
     today: pa.Table
 
 
@@ -117,10 +184,6 @@ def retrieve(context: Context, ledger: Ledger, day: date) -> Retrieved:
     context.snapshots(ledger, [*calendar.matured, day])
     context.say("training set", 0, 1)
     training_set, today = _historical(context, ledger, calendar)
-    tables = tables_of(ledger)
-    engine, rules = context.settings.features.engine, rules_of(context.settings)
-    check_no_leak(tables, training_set, calendar.evaluation, engine, rules)
-    check_no_leak(tables, today, calendar.as_of, engine, rules)
     context.say("training set", 1, 1)
     return Retrieved(calendar, training_set, today)
 
@@ -137,33 +200,96 @@ def learn_as_of(context: Context, ledger: Ledger, retrieved: Retrieved) -> Train
         context.settings,
         ledger.fingerprint(calendar.as_of),
         context.say,
+        _studies(context),
     )
+
+
+@contextmanager
+def scratch(workspace: Workspace) -> Iterator[None]:
+    """Leave no large files behind, neither those of a training that was killed."""
+    shutil.rmtree(workspace.scratch, ignore_errors=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(workspace.scratch, ignore_errors=True)
+
+
+def _studies(context: Context) -> Studies:
+    training = context.settings.training
+    return Studies(context.workspace.tuning, training.storage, training.workers)
 
 
 def _calendar(context: Context, ledger: Ledger, day: date) -> Calendar:
     settings = context.settings
     horizon = settings.churn.horizon_days
     first_day = ledger.first_day_known_by(day)
+    history_from = enough_history(first_day, horizon)
+    to_learn_from = (day - history_from).days - horizon
     return plan(
         first_day,
-        enough_history(first_day, horizon),
+        history_from,
         day,
         horizon,
-        settings.training.step_days or default_step(horizon),
+        settings.training.step_days or default_step(to_learn_from),
         settings.training.max_snapshots,
     )
 
 
-def _historical(context: Context, ledger: Ledger, calendar: Calendar) -> tuple[pa.Table, pa.Table]:
-    """Retrieve every matured day's customers, and the training day's, from the feature store."""
+def _historical(
+    context: Context, ledger: Ledger, calendar: Calendar
+) -> tuple[TrainingSet, pa.Table]:
+    """Retrieve every matured day's customers, and the training day's, from the feature store.
+
+    Above :data:`ROWS_IN_MEMORY` they are retrieved a few days at a time, into files. The newest
+    days are looked through for leaks.
+    """
     store = context.store(ledger)
     store.apply()
-    asked = {
+    known = {
         day: known_customers(context.workspace, ledger, day)
         for day in (*calendar.matured, calendar.as_of)
     }
-    matured = pa.concat_arrays([asked[day] for day in calendar.matured])
-    moments = [day for day in calendar.matured for _ in range(len(asked[day]))]
-    return store.historical(matured, moments, pushed=False), store.historical(
-        asked[calendar.as_of], calendar.as_of, pushed=False
+    asked = sample_customers(known, context.settings.training.max_rows)
+    check = partial(
+        check_no_leak,
+        tables_of(ledger),
+        engine_name=context.settings.features.engine,
+        rules=rules_of(context.settings),
     )
+    today = store.historical(asked[calendar.as_of], calendar.as_of, pushed=False)
+    check(today, calendar.as_of, sampled=asked[calendar.as_of])
+    groups = _groups({day: len(asked[day]) for day in calendar.matured})
+    folder = context.workspace.scratch if len(groups) > 1 else None
+    held: dict[date, pa.Table | Path] = {}
+    for group in groups:
+        moments = [day for day in group for _ in range(len(asked[day]))]
+        table = store.historical(
+            pa.concat_arrays([asked[day] for day in group]), moments, pushed=False
+        )
+        start = 0
+        for day in group:
+            rows = table.slice(start, len(asked[day]))
+            start += len(asked[day])
+            if day == calendar.evaluation:
+                check(rows, day, sampled=asked[day])
+            held[day] = rows if folder is None else _written(rows, folder / f"{day}.parquet")
+    return TrainingSet(held, folder), today
+
+
+def _groups(rows: Mapping[date, int]) -> list[list[date]]:
+    """Put days together that may be retrieved at once."""
+    groups: list[list[date]] = []
+    room = 0
+    for day, count in rows.items():
+        if not groups or count > room:
+            groups.append([])
+            room = ROWS_IN_MEMORY
+        groups[-1].append(day)
+        room -= count
+    return groups
+
+
+def _written(rows: pa.Table, file: Path) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(rows, file)
+    return file

@@ -32,6 +32,7 @@ from serving.topics import TOPICS
 from training.dataset import label_days
 from training.prospects import ENGAGEMENT, GROUPS, groups_of
 from training.registry import open_registry
+from training.training_set import TrainingSet
 
 CUSTOMERS = 300
 HORIZON = 60
@@ -116,7 +117,7 @@ def test_who_is_known_from_other_tables_and_then_buys_has_converted(grown: dict[
     succeed(workspace.root, "features", "--as-of", day.isoformat(), "--no-online")
     table = pq.read_table(snapshot_path(workspace, ledger, day))
     (labelled,), (never,) = label_days(
-        table, Vocabulary(), ledger.orders_path, [day], HORIZON, LAST
+        TrainingSet({day: table}), Vocabulary(), ledger.orders_path, HORIZON, LAST
     )
     when = pl.col("when").dt.date()
     window = (when > day) & (when <= day + timedelta(days=HORIZON)) & (pl.col("units") > 0)

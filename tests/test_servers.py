@@ -1,15 +1,10 @@
-"""Redis and PostgreSQL by settings alone, on real servers.
-
-They are looked for on this machine, or where LIFECYCLE_TEST_REDIS and LIFECYCLE_TEST_POSTGRES say.
-"""
+"""Redis and PostgreSQL by settings alone, on real servers."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -17,6 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+from servers import database as database  # noqa: PLC0414 - a fixture
+from servers import redis_url as redis_url  # noqa: PLC0414
 from telling import offline, online, rows_of
 from test_push import APRIL, MAY_2, closed, open_shop, opened, order, pushed
 
@@ -27,44 +24,6 @@ from features.views import CARD
 from features.workspace import Workspace
 from pipelines.context import Context
 from pipelines.features import compute_features
-
-REDIS = os.environ.get("LIFECYCLE_TEST_REDIS", "redis://127.0.0.1:6379/9")
-POSTGRES = os.environ.get("LIFECYCLE_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
-
-
-def unavailable(server: str, error: Exception) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"CI must have {server}: {error}")
-    pytest.skip(f"no {server} answers here: {error}")
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    redis = pytest.importorskip("redis")
-    client = redis.Redis.from_url(REDIS, socket_connect_timeout=2)
-    try:
-        client.ping()
-    except redis.RedisError as error:
-        unavailable("Redis", error)
-    before = set(client.scan_iter(count=10_000))
-    yield REDIS
-    for key in set(client.scan_iter(count=10_000)) - before:
-        client.delete(key)
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[str]:
-    psycopg = pytest.importorskip("psycopg")
-    name = f"lifecycle_test_{uuid.uuid4().hex[:8]}"
-    try:
-        server = psycopg.connect(f"{POSTGRES}/postgres", autocommit=True, connect_timeout=2)
-    except psycopg.OperationalError as error:
-        unavailable("PostgreSQL", error)
-    server.execute(f"CREATE DATABASE {name}")
-    yield f"{POSTGRES}/{name}"
-    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    server.close()
 
 
 @pytest.fixture(scope="module")

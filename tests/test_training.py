@@ -48,7 +48,7 @@ from training.adjustment import NO_TREES
 from training.attribution import Attribution, Method, PathAttribution, tree_shap
 from training.btyd import BetaGeometric
 from training.bundle import CHURN_FILE, MANIFEST, SPEND_FILE, Predictions, ScorerBundle
-from training.calendar import default_step, enough_history, plan
+from training.calendar import enough_history, plan
 from training.calibration import BOUNDS, ChurnCalibration, SpendCalibration
 from training.dataset import NOT_LEARNED, TREE_CATEGORIES, TREE_FEATURES, LabelledDay, label_days
 from training.intervals import PROMISED, IntervalTable
@@ -59,6 +59,7 @@ from training.prospects import GROUPS, Conversion, NeverBought
 from training.recipe import ROLLING_DAYS, Recipe, Trees, learn
 from training.registry import MODEL
 from training.scorer_model import OUTPUTS
+from training.training_set import TrainingSet
 from training.trees import DEFAULTS, Machine, Rows, correction, fit
 from training.value import YEAR_DAYS, ValueTerms, growth_of_horizons, spend_growth
 
@@ -231,7 +232,9 @@ def test_prospects_are_counted_apart_from_buyers_and_their_outcomes_kept(tmp_pat
     with engine("polars") as opened:
         table = compute_snapshot(opened, {"orders": path}, START)
     known_by = START + timedelta(days=HORIZON)
-    (day,), (never,) = label_days(table, Vocabulary(), path, [START], HORIZON, known_by)
+    (day,), (never,) = label_days(
+        TrainingSet({START: table}), Vocabulary(), path, HORIZON, known_by
+    )
     assert len(day.matrix) == 20
     assert day.purchased.tolist() == [n % 2 == 1 for n in range(1, 21)]
     assert day.net_spend.tolist() == [7.0 + n if n % 2 else 0.0 for n in range(1, 21)]
@@ -311,11 +314,6 @@ def test_no_fold_learns_from_labels_of_the_days_that_it_predicts(
 def test_a_day_before_the_data_is_refused():
     with pytest.raises(InputError, match="2019-12-31 lies before the first order"):
         plan(date(2020, 1, 1), date(2020, 2, 1), date(2019, 12, 31), 30, 7, 5)
-
-
-@pytest.mark.parametrize(("horizon", "step"), [(7, 7), (30, 10), (91, 30), (365, 30)])
-def test_snapshots_are_a_third_of_the_horizon_apart(horizon: int, step: int):
-    assert default_step(horizon) == step
 
 
 # Learning: what a day is judged by was made without it.

@@ -92,10 +92,17 @@ def enough_history(first_day: date, horizon_days: int) -> date:
     return first_day + timedelta(days=max(14, min(horizon_days // 2, 42)))
 
 
-def default_step(horizon_days: int) -> int:
-    """Days between snapshots: a third of the horizon, at most a month.
+def default_step(days_to_learn_from: int) -> int:
+    """Days between snapshots: a month, so that eighteen reach beyond a year; less in a young shop.
 
-    >>> default_step(91), default_step(14), default_step(365)
-    (30, 7, 30)
+    Parameters
+    ----------
+    days_to_learn_from
+        From the first day with enough behind it to the newest that has matured.
+
+    Examples
+    --------
+    >>> default_step(500), default_step(100), default_step(10)
+    (30, 16, 7)
     """
-    return max(7, min(horizon_days // 3, 30))
+    return max(7, min(days_to_learn_from // 6, 30))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
@@ -22,6 +20,7 @@ from training.labels import labels
 from training.levels import Level, churn_level, spend_level
 from training.prior import Prior
 from training.prospects import ENGAGEMENT, NeverBought, groups_of
+from training.training_set import TrainingSet, let_go
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -85,10 +84,12 @@ class LabelledDay:
 
     def take(self, rows: NDArray[np.int64]) -> LabelledDay:
         """Keep some customers."""
+        matrix = np.array(self.matrix[rows])
+        let_go(self.matrix)
         return LabelledDay(
             self.as_of,
             self.customer_ids[rows],
-            self.matrix[rows],
+            matrix,
             self.prior,
             self.prior_churn[rows],
             self.prior_spend[rows],
@@ -98,20 +99,16 @@ class LabelledDay:
 
 
 def label_days(
-    table: pa.Table,
+    training_set: TrainingSet,
     vocabulary: Vocabulary,
     orders: Path,
-    days: Sequence[date],
     horizon_days: int,
     known_by: date,
 ) -> tuple[list[LabelledDay], list[NeverBought]]:
-    """Join a retrieved training set with its outcomes and fit each day's prior.
+    """Join a training set with its outcomes and fit each day's prior, one day after the other.
 
     Parameters
     ----------
-    table
-        From :meth:`features.store.FeatureStore.historical`: ``customer_id``,
-        ``event_timestamp``, features.
     vocabulary
         The model's codes for categories.
     orders
@@ -126,17 +123,17 @@ def label_days(
     never
         Every day's prospects: known, and without a purchase until then.
     """
-    frame = pl.DataFrame(pl.from_arrow(table))
-    stamps = frame["event_timestamp"].dt.date()
     labelled, never = [], []
-    for day in days:
+    for day in training_set.days:
         rows = _with_outcomes(
-            frame.filter(stamps == day), labels(orders, day, horizon_days, known_by)
+            pl.DataFrame(pl.from_arrow(training_set.day(day))),
+            labels(orders, day, horizon_days, known_by),
         )
         bought = (rows["purchases"] > 0).fill_null(value=False)
         never.append(_prospects(day, rows.filter(~bought)))
         if bought.any():
-            labelled.append(_labelled(day, rows.filter(bought), vocabulary, horizon_days))
+            one = _labelled(day, rows.filter(bought), vocabulary, horizon_days)
+            labelled.append(replace(one, matrix=training_set.keep(day, one.matrix)))
     return labelled, never
 
 

@@ -14,7 +14,7 @@ from training.answers import BTYD, PRODUCT
 from training.contest import Contest
 from training.dataset import TREE_FEATURES
 from training.metrics import equal_mass_bins
-from training.tuning import Trial
+from training.tuning.search import Trial
 
 Float = NDArray[np.float64]
 

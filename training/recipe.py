@@ -21,7 +21,9 @@ from training.calendar import Calendar
 from training.dataset import LabelledDay
 from training.judged import Judged
 from training.trees import Machine, Rows, Task, correction, fit
-from training.tuning import Tuned, folds, tune
+from training.tuning.folds import folds
+from training.tuning.search import Tuned, tune
+from training.tuning.studies import Studies
 
 Float = NDArray[np.float64]
 Kind = Literal["lightgbm", "btyd"]
@@ -90,9 +92,16 @@ class Learned:
 
 
 def learn(
-    calendar: Calendar, days: Sequence[LabelledDay], trials: int, machine: Machine, say: Say
+    calendar: Calendar,
+    days: Sequence[LabelledDay],
+    trials: int,
+    machine: Machine,
+    say: Say,
+    studies: Studies | None = None,
 ) -> Learned:
     """Tune on early folds, judge on the newest matured day, then refit on every matured day.
+
+    ``studies`` says where tuning is kept, so that it can be gone on with; by default nowhere.
 
     Raises
     ------
@@ -103,7 +112,7 @@ def learn(
     check_enough(by_day.get(calendar.evaluation), calendar)
     matured = [by_day[d] for d in calendar.matured if d in by_day]
     earlier = _pool_days(calendar, by_day, calendar.evaluation)
-    recipe = _tuned(calendar, by_day, earlier, trials, machine, say)
+    recipe = search(calendar, by_day, trials, machine, say, studies)
     pool = []
     foldable = [d for d in calendar.foldable() if d in by_day][-ROLLING_DAYS:]
     for done, day in enumerate(foldable, start=1):
@@ -169,14 +178,16 @@ def _pool_days(
     return tuple(d for d in newest if d in calendar.before(judged))
 
 
-def _tuned(
+def search(
     calendar: Calendar,
     by_day: dict[date, LabelledDay],
-    earlier: tuple[date, ...],
     trials: int,
     machine: Machine,
     say: Say,
+    studies: Studies | None = None,
 ) -> Recipe:
+    """Tune both tasks on folds whose labels end before the newest matured day."""
+    earlier = _pool_days(calendar, by_day, calendar.evaluation)
     chosen = earlier[::-1][:TUNING_FOLDS]
     rng = np.random.default_rng(machine.seed)
     found: dict[Task, Tuned] = {}
@@ -189,7 +200,7 @@ def _tuned(
         def progress(done: int, of: int, task: Task = task) -> None:
             say(f"tuning {task}", done, of)
 
-        found[task] = tune(task, folds(task, pairs), trials, machine, progress)
+        found[task] = tune(task, folds(task, pairs), trials, machine, progress, studies)
     return Recipe(found["churn"], found["spend"], machine)
 
 

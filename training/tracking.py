@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +26,7 @@ from training.grade import NOT_JUDGED
 from training.recipe import ALL_TASKS, Learned, Trees, parameters_of
 from training.registry import MANIFEST_TAG, MODEL, Registry
 from training.scorer_model import OUTPUTS
-from training.tuning import Trial
+from training.tuning.search import Trial, Tuned
 
 # Without it the UI opens the experiment as one of language models.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
@@ -88,7 +89,7 @@ def log_training(
         mlflow.set_tag("mlflow.note.content", _note(training))
         mlflow.log_params(_parameters(training, settings))
         _log_metrics(training)
-        _log_trials(run.info.run_id, training.learned, registry)
+        _log_tuning(run.info.run_id, training.learned, registry)
         _log_figures(training)
         _log_boosters(training.learned.trees)
         registered, manifest_sha256 = _register(bundle)
@@ -178,31 +179,34 @@ def _log_metrics(training: Training) -> None:
     mlflow.log_dict(plain, "evaluation.json")
 
 
-def _log_trials(run_id: str, learned: Learned, registry: Registry) -> None:
-    """Log every trial as one step of this run: a nested run each would cost twenty times more."""
+def log_trials(run_id: str, task: str, trials: Sequence[Trial], uri: str) -> None:
+    """Log every trial as one step of a run: a nested run each would cost twenty times more."""
     from mlflow.entities import Metric  # noqa: PLC0415
 
     import mlflow  # noqa: PLC0415
 
     now = int(time.time() * 1000)
-    metrics = []
-    for task in ALL_TASKS:
-        trials: tuple[Trial, ...] = getattr(learned.recipe, task).trials
-        metrics += [
-            Metric(f"{task}_trial_loss", trial.value, now, trial.number)
-            for trial in trials
-            if trial.value is not None
-        ]
-        if trials:
-            rows = [
-                {"trial": t.number, "state": t.state, "loss": t.value, **t.parameters}
-                for t in trials
-            ]
-            mlflow.log_text(json.dumps(rows, indent=1), f"tuning/{task}_trials.json")
-            mlflow.log_figure(plots.tuning_history(trials, task), f"tuning/{task}.png")
-    client = mlflow.MlflowClient(registry.uri)
+    metrics = [
+        Metric(f"{task}_trial_loss", trial.value, now, trial.number)
+        for trial in trials
+        if trial.value is not None
+    ]
+    client = mlflow.MlflowClient(uri)
     for start in range(0, len(metrics), 1000):
         client.log_batch(run_id, metrics=metrics[start : start + 1000])
+    rows = [{"trial": t.number, "state": t.state, "loss": t.value, **t.parameters} for t in trials]
+    client.log_text(run_id, json.dumps(rows, indent=1), f"tuning/{task}_trials.json")
+
+
+def _log_tuning(run_id: str, learned: Learned, registry: Registry) -> None:
+    import mlflow  # noqa: PLC0415
+
+    for task in ALL_TASKS:
+        tuned: Tuned = getattr(learned.recipe, task)
+        if tuned.trials:
+            log_trials(run_id, task, tuned.trials, registry.uri)
+            mlflow.log_param(f"{task}_study", tuned.study)
+            mlflow.log_figure(plots.tuning_history(tuned.trials, task), f"tuning/{task}.png")
 
 
 def _log_figures(training: Training) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from features.catalogue import FEATURES, SERVICES
+from features.catalogue import CATEGORIES, FEATURES, JOIN_KEY, SERVICES
 from features.matrix import Vocabulary, matrix_of
 from features.settings import Settings
 from training.adjustment import Predicted, adjust
@@ -24,9 +24,11 @@ from training.evaluation import Evaluation, evaluate, evaluate_prospects
 from training.population import StageThresholds, fit_thresholds
 from training.prior import Prior, column
 from training.prospects import Conversion, NeverBought
-from training.recipe import Learned, Say, Trees, judge_days, learn
+from training.recipe import Learned, Recipe, Say, Trees, check_enough, judge_days, learn, search
 from training.tracking import Training
+from training.training_set import TrainingSet
 from training.trees import Machine
+from training.tuning.studies import Studies
 from training.value import ValueTerms
 
 Float = NDArray[np.float64]
@@ -36,13 +38,14 @@ UNFITTED = StageThresholds(*[float("nan")] * 7)
 
 def train(
     calendar: Calendar,
-    training_set: pa.Table,
+    training_set: TrainingSet,
     today: pa.Table,
     orders: Path,
     history_from: date,
     settings: Settings,
     fingerprint: str,
     say: Say,
+    studies: Studies | None = None,
 ) -> Training:
     """Learn a scorer from what was known by the calendar's day.
 
@@ -56,6 +59,8 @@ def train(
         The ledger's Parquet file, for the outcomes.
     say
         Told of progress: what, done, of.
+    studies
+        Where tuning is kept, so that it can be gone on with; by default nowhere.
 
     Raises
     ------
@@ -65,23 +70,18 @@ def train(
     # L-BFGS calls BLAS on four numbers at a time: its threads waited for each other for thirty
     # times as long as a fit takes.
     with threadpool_limits(limits=1, user_api="blas"):
-        vocabulary = Vocabulary.fit(training_set)
+        vocabulary = Vocabulary.fit(training_set.columns([JOIN_KEY, *CATEGORIES]))
         days, never = label_days(
-            training_set,
-            vocabulary,
-            orders,
-            calendar.matured,
-            calendar.horizon_days,
-            calendar.as_of,
+            training_set, vocabulary, orders, calendar.horizon_days, calendar.as_of
         )
         machine = Machine(settings.training.seed, settings.training.threads)
-        learned = learn(calendar, days, settings.training.trials, machine, say)
+        learned = learn(calendar, days, settings.training.trials, machine, say, studies)
         say("judging", 0, 1)
         learned, contests, evaluation, trusted = served(learned, days, never, settings)
         say("judging", 1, 1)
         bundle = _bundle(learned, trusted, never, vocabulary, today, history_from, settings)
     return Training(
-        bundle, learned, evaluation, contests, tuple(days), fingerprint, training_set.num_rows
+        bundle, learned, evaluation, contests, tuple(days), fingerprint, training_set.rows
     )
 
 
@@ -123,6 +123,32 @@ def _contests(learned: Learned, days: list[LabelledDay], settings: Settings) -> 
         )
         for judged in learned.judged
     )
+
+
+def join(
+    calendar: Calendar,
+    training_set: TrainingSet,
+    orders: Path,
+    settings: Settings,
+    say: Say,
+    studies: Studies,
+) -> Recipe:
+    """Run trials of a training that another process has started, as :func:`train` would.
+
+    Raises
+    ------
+    InputError
+        No training has begun a study of these data and settings.
+    """
+    with threadpool_limits(limits=1, user_api="blas"):
+        vocabulary = Vocabulary.fit(training_set.columns([JOIN_KEY, *CATEGORIES]))
+        days, _ = label_days(
+            training_set, vocabulary, orders, calendar.horizon_days, calendar.as_of
+        )
+        machine = Machine(settings.training.seed, settings.training.threads)
+        by_day = {d.as_of: d for d in days}
+        check_enough(by_day.get(calendar.evaluation), calendar)
+        return search(calendar, by_day, settings.training.trials, machine, say, studies)
 
 
 def _evaluated(

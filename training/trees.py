@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from training.dataset import TREE_CATEGORIES, TREE_FEATURES, LabelledDay, tree_matrix
+from training.training_set import let_go
 
 Float = NDArray[np.float64]
 Task = Literal["churn", "spend"]
@@ -52,7 +53,11 @@ _GROWING: dict[str, Any] = {
     "cat_l2": 100.0,
     "min_data_per_group": 1000,
 }
-_BINNING = {"max_bin": 127, "feature_pre_filter": False, "min_data_in_bin": 10}
+BINNING = {"max_bin": 127, "feature_pre_filter": False, "min_data_in_bin": 10}
+
+
+PREDICTED_ROWS = 200_000
+"""Rows that are copied at a time to be predicted."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,41 @@ class Machine:
         }
 
 
+class DayRows(lgb.Sequence):  # type: ignore[misc]
+    """One day's rows of one task, handed to LightGBM a slice at a time.
+
+    Everyone for churn, those who bought for spend.
+    """
+
+    batch_size = 16_384
+
+    def __init__(self, task: Task, day: LabelledDay) -> None:
+        self._day = day
+        self._rows = None if task == "churn" else np.flatnonzero(day.purchased)
+        self.blank = np.zeros(len(TREE_FEATURES), dtype=bool)
+
+    def __len__(self) -> int:
+        return len(self._day.matrix) if self._rows is None else len(self._rows)
+
+    def __getitem__(self, place: Any) -> Float:  # noqa: ANN401 - a number or a slice
+        rows = self._day.matrix[place if self._rows is None else self._rows[place]]
+        # A constant column is blank.
+        part = tree_matrix(np.atleast_2d(rows))
+        part[:, self.blank] = np.nan
+        return part if rows.ndim == 2 else part[0]
+
+    def __iter__(self) -> Iterator[Float]:
+        for start in range(0, len(self), self.batch_size):
+            yield self[start : start + self.batch_size]
+        let_go(self._day.matrix)
+
+
 @dataclass
 class Rows:
-    """The rows of one task from some days, binned by LightGBM once."""
+    """The rows of one task from some days, binned by LightGBM once.
+
+    A day's matrix is read by slices, so that days which lie in files are never in memory together.
+    """
 
     task: Task
     days: Sequence[LabelledDay]
@@ -85,62 +122,87 @@ class Rows:
     dataset: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        matrices, offsets, labels = zip(*(_task_rows(self.task, d) for d in self.days), strict=True)
+        offsets, labels = zip(*(_outcomes(self.task, d) for d in self.days), strict=True)
         self.offset = np.concatenate(offsets)
         self.label = np.concatenate(labels)
+        rows = [DayRows(self.task, day) for day in self.days]
+        constant = _constants(rows)
+        for one in rows:
+            one.blank = constant
         self.dataset = lgb.Dataset(
-            _without_constants(np.concatenate(matrices)),
+            rows,
             label=self.label,
             init_score=self.offset,
             feature_name=list(TREE_FEATURES),
             categorical_feature=list(TREE_CATEGORIES),
             reference=self.reference.dataset if self.reference else None,
-            params={**_BINNING, "verbosity": -1},
+            params={**BINNING, "verbosity": -1},
             free_raw_data=True,
-        )
+        ).construct()
+        for day in self.days:
+            let_go(day.matrix)
 
 
-def _without_constants(matrix: Float) -> Float:
-    """Blank the columns that are the same for all: LightGBM leaves out those of one bin alone.
+def _constants(rows: Sequence[DayRows]) -> NDArray[np.bool_]:
+    """Mark the columns that are the same for all, to be blanked.
 
-    A constant other than zero has two, the empty one of zero beside it.
+    LightGBM leaves out the columns of one bin alone, and a constant other than zero has two, the
+    empty one of zero beside it.
     """
-    matrix[:, (matrix == matrix[:1]).all(axis=0)] = np.nan
-    return matrix
+    first = next((one[0] for one in rows if len(one)), np.zeros(len(TREE_FEATURES)))
+    same = np.ones(len(TREE_FEATURES), dtype=bool)
+    for one in rows:
+        for part in one:
+            same &= (part == first).all(axis=0)
+            if not same.any():
+                return same
+    return same
 
 
-def _task_rows(task: Task, day: LabelledDay) -> tuple[Float, Float, Float]:
-    """Matrix, offset and label of one day: everyone for churn, those who bought for spend.
+def _outcomes(task: Task, day: LabelledDay) -> tuple[Float, Float]:
+    """Offset and label of one day: everyone for churn, those who bought for spend.
 
     The day's own level is in the offset: trees learn what sets customers apart, not the season.
     """
     if task == "churn":
-        offset = logit(day.prior_churn) + day.levels[0].value
-        return tree_matrix(day.matrix), offset, day.churned.astype(np.float64)
+        return logit(day.prior_churn) + day.levels[0].value, day.churned.astype(np.float64)
     buyers = day.purchased
     # The gamma family has no mass at zero: a purchase that was wholly returned counts as small.
     floor = 0.01 * np.maximum(day.prior_spend[buyers], 1e-2)
-    spend = np.maximum(day.net_spend[buyers], floor)
-    said = day.prior_spend[buyers]
-    return tree_matrix(day.matrix[buyers]), np.log(said * (spend.sum() / said.sum())), spend
+    spend, said = np.maximum(day.net_spend[buyers], floor), day.prior_spend[buyers]
+    return np.log(said * (spend.sum() / said.sum())), spend
+
+
+def fixed(task: Task) -> dict[str, Any]:
+    """Parameters of a fit that are never tuned, beside those of the machine."""
+    return {
+        **_FIXED[task],
+        **BINNING,
+        **_GROWING,
+        "bagging_freq": 1,
+        "boost_from_average": False,
+    }
 
 
 def fit(
     task: Task, rows: Rows, parameters: dict[str, Any], machine: Machine, **options: object
 ) -> lgb.Booster:
     """Fit trees with given parameters; ``rounds`` among them is the number of trees."""
+    return grow(task, rows.dataset, parameters, machine, **options)
+
+
+def grow(
+    task: Task,
+    dataset: Any,  # noqa: ANN401 - of LightGBM
+    parameters: dict[str, Any],
+    machine: Machine,
+    **options: object,
+) -> lgb.Booster:
+    """Fit trees on rows that are binned already, as :func:`fit` does."""
     given = {k: v for k, v in parameters.items() if k != "rounds"}
     return lgb.train(
-        {
-            **_FIXED[task],
-            **_BINNING,
-            **_GROWING,
-            "bagging_freq": 1,
-            "boost_from_average": False,
-            **machine.parameters(),
-            **given,
-        },
-        rows.dataset,
+        {**fixed(task), **machine.parameters(), **given},
+        dataset,
         num_boost_round=parameters["rounds"],
         **options,
     )
@@ -148,7 +210,12 @@ def fit(
 
 def correction(booster: lgb.Booster | None, matrix: Float, threads: int = 1) -> Float:
     """What the trees add to the prior's log-odds or log mean, shape (n,); 0 without trees."""
-    if booster is None:
-        return np.zeros(len(matrix))
-    raw: Float = booster.predict(tree_matrix(matrix), raw_score=True, num_threads=threads)
-    return raw
+    added = np.zeros(len(matrix))
+    if booster is not None:
+        for start in range(0, len(matrix), PREDICTED_ROWS):
+            part = slice(start, start + PREDICTED_ROWS)
+            added[part] = booster.predict(
+                tree_matrix(matrix[part]), raw_score=True, num_threads=threads
+            )
+        let_go(matrix)
+    return added

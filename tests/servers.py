@@ -1,0 +1,50 @@
+"""Real servers to test on.
+
+They are looked for on this machine, or where LIFECYCLE_TEST_REDIS and LIFECYCLE_TEST_POSTGRES say.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+REDIS = os.environ.get("LIFECYCLE_TEST_REDIS", "redis://127.0.0.1:6379/9")
+POSTGRES = os.environ.get("LIFECYCLE_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
+
+
+def unavailable(server: str, error: Exception) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI must have {server}: {error}")
+    pytest.skip(f"no {server} answers here: {error}")
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    redis = pytest.importorskip("redis")
+    client = redis.Redis.from_url(REDIS, socket_connect_timeout=2)
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        unavailable("Redis", error)
+    before = set(client.scan_iter(count=10_000))
+    yield REDIS
+    for key in set(client.scan_iter(count=10_000)) - before:
+        client.delete(key)
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    psycopg = pytest.importorskip("psycopg")
+    name = f"lifecycle_test_{uuid.uuid4().hex[:8]}"
+    try:
+        server = psycopg.connect(f"{POSTGRES}/postgres", autocommit=True, connect_timeout=2)
+    except psycopg.OperationalError as error:
+        unavailable("PostgreSQL", error)
+    server.execute(f"CREATE DATABASE {name}")
+    yield f"{POSTGRES}/{name}"
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    server.close()
