@@ -65,7 +65,7 @@ def day(number: int, customers: int) -> LabelledDay:
     hint = np.nan_to_num(matrix[:, 10:14] - 10.0).sum(axis=1) / 20.0
     purchased = rng.random(customers) > expit(logit(chance) + hint)
     spend = np.where(purchased, rng.gamma(2.0, 20.0, customers), 0.0)
-    prior = Prior(BetaGeometric(0.5, 10.0, 1.0, 3.0), None, 20.0)
+    prior = Prior("bg_nbd", BetaGeometric(0.5, 10.0, 1.0, 3.0), None, 20.0)
     return LabelledDay(
         date(2024, 1 + number, 1), np.arange(customers), matrix, prior, chance,
         np.full(customers, 40.0), purchased, spend,

@@ -31,6 +31,7 @@ def day(number: int, customers: int = 600) -> LabelledDay:
     spend = np.where(purchased, rng.gamma(2.0, 20.0, customers), 0.0)
     prior = Prior.from_dict(
         {
+            "family": "bg_nbd",
             "purchases": {"r": 1.0, "alpha": 10.0, "a": 1.0, "b": 2.0},
             "value": None,
             "mean_order_value": 20.0,

@@ -107,15 +107,16 @@ def test_a_training_through_files_learns_from_the_same_rows(
     days = [last - timedelta(days=horizon + 20 * number) for number in (2, 1, 0)]
     calendar = pipelines.train.Calendar(ledger.first_day, last, horizon, tuple(days))
     context.snapshots(ledger, [*days, last])
-    whole, _ = pipelines.train.retrieve(context, ledger, calendar)
+    retrieve = pipelines.train._historical
+    whole, _ = retrieve(context, ledger, calendar)
     monkeypatch.setattr(pipelines.train, "ROWS_IN_MEMORY", 1)
-    filed, today = pipelines.train.retrieve(context, ledger, calendar)
+    filed, today = retrieve(context, ledger, calendar)
     assert whole.folder is None
     assert filed.folder == context.workspace.scratch
     assert list(whole.days) == list(filed.days) == days
     assert all(whole.day(one).equals(filed.day(one)) for one in days)
     sampled = Settings.load(overrides={"training": {"max_rows": 1000}})
-    few, drawn = pipelines.train.retrieve(Context(context.workspace, sampled), ledger, calendar)
+    few, drawn = retrieve(Context(context.workspace, sampled), ledger, calendar)
     assert 700 < few.rows < 1300 < whole.rows
     assert set(drawn["customer_id"].to_pylist()) < set(today["customer_id"].to_pylist())
 
