@@ -16,6 +16,7 @@ from scipy.special import expit, logit
 from features import catalogue
 from features.settings import Settings
 from training import bootstrap, metrics
+from training.adjustment import Predicted
 from training.answers import BASELINES, BTYD, PRODUCT
 from training.bootstrap import Estimate, draw
 from training.btyd import BetaGeometric
@@ -27,7 +28,7 @@ from training.findings import DayEvaluation
 from training.grade import grade, more_data
 from training.prior import Prior
 from training.prospects import NeverBought
-from training.recipe import Learned, Predicted, Recipe, Trees, judge_days
+from training.recipe import Learned, Recipe, Trees, judge_days
 from training.train import served
 from training.trees import Machine
 from training.tuning import Tuned
@@ -290,7 +291,7 @@ def labelled_days(calendar: Calendar) -> list[LabelledDay]:
         churn, value = rng.uniform(0.2, 0.9, 150), rng.lognormal(3, 0.5, 150)
         purchased = rng.random(150) > churn
         spend = np.where(purchased, value * rng.gamma(2.0, 0.5, 150), 0.0)
-        prior = Prior(BetaGeometric(0.5, 10.0, 1.0, 3.0), None, 20.0)
+        prior = Prior("bg_nbd", BetaGeometric(0.5, 10.0, 1.0, 3.0), None, 20.0)
         ids = np.arange(150)
         days.append(LabelledDay(day, ids, matrix, prior, churn, value, purchased, spend))
     return days
@@ -300,12 +301,12 @@ def test_where_the_trees_lose_the_prior_is_what_is_judged_and_answers():
     calendar = plan(date(2023, 1, 1), date(2023, 2, 1), date(2023, 12, 1), 60, 30, 8)
     days = labelled_days(calendar)
     never = [NeverBought(d, (0, 0, 0, 0), (0, 0, 0, 0), 0.0) for d in calendar.matured]
-    pool = tuple(Predicted(d, np.zeros(150), np.zeros(150)) for d in days)
-    prior = judge_days(calendar, pool, trees=False)
+    pool = tuple(map(Predicted.bare, days))
+    prior = judge_days(calendar, days, pool, trees=False)
     lost = tuple(replace(j, churn_probability=1 - j.churn_probability) for j in prior)
     booster = lgb.train({"verbosity": -1}, lgb.Dataset(np.eye(40), np.arange(40)), 1)
     recipe = Recipe(Tuned({}, ()), Tuned({}, ()), Machine())
-    learned = Learned(calendar, recipe, Trees(booster, booster), lost, True, pool)
+    learned = Learned(calendar, recipe, Trees(booster, booster), lost, True, pool, tuple(days))
     found, contests, evaluation, trusted = served(learned, days, never, Settings())
     assert not trusted
     assert evaluation is not None
