@@ -31,7 +31,7 @@ from training.prospects import NeverBought
 from training.recipe import Learned, Recipe, Trees, judge_days
 from training.train import served
 from training.trees import Machine
-from training.tuning import Tuned
+from training.tuning.search import Tuned
 
 Float = NDArray[np.float64]
 
