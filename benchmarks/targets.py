@@ -117,7 +117,8 @@ def _totals(shops: Sequence[Shop]) -> Iterator[Target]:
     rows = [(case, _product(shop, place)) for shop in shops for place, case in shop.cases()]
     inside = float(np.mean([ours["spend_total_inside"] for _, ours in rows]))
     lines = (
-        f"{case}: said/seen {ours['spend_total_ratio']:.2f}"
+        f"{case}: said/seen {ours['spend_total_ratio']:.2f}, the interval "
+        f"{ours['spend_total_upper'] / ours['spend_total_lower']:.1f} times as high as low"
         + ("" if ours["spend_total_inside"] else ", outside its interval")
         for case, ours in rows
     )

@@ -190,7 +190,9 @@ def _key(context: Context, ledger: Ledger, day: date) -> str:
         "outcomes": ledger.fingerprint(ends),
         "churn": settings.churn.model_dump(mode="json"),
         "features": settings.features.model_dump(mode="json"),
-        "training": settings.training.model_dump(mode="json", exclude={"threads"}),
+        "training": settings.training.model_dump(
+            mode="json", exclude={"threads", "workers", "storage"}
+        ),
         "product": product_digest(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -173,13 +173,13 @@ def _merit(newest: ScorerVersion) -> str:
     if newest.tags.get("kind") == "btyd":
         return f"{name} answers with BG/NBD + Gamma-Gamma, which its trees did not beat"
     if "primary_skill" in newest.tags:
-        days = int(newest.tags["evaluation_days"])
+        days = int(newest.tags.get("evaluation_days", "1"))
         skill = float(newest.tags["primary_skill"])
         verdict = "is no worse than every baseline" if skill >= 0 else "is behind the best baseline"
         return (
             f"{name} {verdict} on {days} day{'s' * (days != 1)} up to "
             f"{newest.tags['evaluation_day']} (primary skill {skill:+.3f}, grade "
-            f"{newest.tags['grade']})"
+            f"{newest.tags.get('grade', 'not given')})"
         )
     return f"{name} has too little history to be judged out of time"
 

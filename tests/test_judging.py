@@ -301,7 +301,7 @@ def test_where_the_trees_lose_the_prior_is_what_is_judged_and_answers():
     calendar = plan(date(2023, 1, 1), date(2023, 2, 1), date(2023, 12, 1), 60, 30, 8)
     days = labelled_days(calendar)
     never = [NeverBought(d, (0, 0, 0, 0), (0, 0, 0, 0), 0.0) for d in calendar.matured]
-    pool = tuple(Predicted.bare(d) for d in days)
+    pool = tuple(map(Predicted.bare, days))
     prior = judge_days(calendar, days, pool, trees=False)
     lost = tuple(replace(j, churn_probability=1 - j.churn_probability) for j in prior)
     booster = lgb.train({"verbosity": -1}, lgb.Dataset(np.eye(40), np.arange(40)), 1)

@@ -94,7 +94,8 @@ def more_data(days: Sequence[DayEvaluation], horizon_days: int) -> str:
     amounts = sorted({d.learned_days for d in known})
     if len(known) < FEWEST_DAYS or len(amounts) < 3:
         return (
-            f"what more data would buy cannot be told yet: {len(known)} judged days, "
+            f"what more data would buy cannot be told yet: {len(known)} judged "
+            f"day{'s' * (len(known) != 1)}, "
             f"{FEWEST_DAYS} that learned from different amounts are needed"
         )
     doubled = np.log2([d.learned_days for d in known])
