@@ -40,7 +40,7 @@ def at_once(days: Sequence[LabelledDay]) -> lgb.Dataset:
     return lgb.Dataset(
         tree_matrix(np.concatenate([one.matrix for one in days])),
         label=np.concatenate([one.churned for one in days]),
-        init_score=np.concatenate([logit(one.prior_churn) for one in days]),
+        init_score=np.concatenate([logit(one.prior_churn) + one.levels[0].value for one in days]),
         feature_name=list(TREE_FEATURES),
         categorical_feature=list(TREE_CATEGORIES),
         params={**BINNING, "verbosity": -1},
