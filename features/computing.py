@@ -20,7 +20,7 @@ from features.days import closing, day_number
 from features.definitions.contracts import contract_facts
 from features.definitions.customers import customer_facts
 from features.definitions.expressions import Frame, customers_of
-from features.definitions.history import OrderHistory
+from features.definitions.history import OrderHistory, late_customers
 from features.definitions.interactions import interaction_facts
 from features.definitions.orders import LINE_COLUMNS
 from features.definitions.rows import FIRST_DAYS, Rules, finish
@@ -48,11 +48,6 @@ class Part:
         if self.end is not None:
             test &= pl.col(column) < self.end
         return test
-
-    def filters(self) -> list[tuple[str, str, Any]] | None:
-        """Say the same to a reader of Parquet."""
-        bounds = [(">=", self.first), ("<", self.end)]
-        return [(JOIN_KEY, sign, value) for sign, value in bounds if value is not None] or None
 
     def of(self, table: pa.Table) -> pa.Table:
         """Keep the part's rows of a table."""
@@ -87,8 +82,17 @@ def parts_of(orders: Path | None, part_lines: int = PART_LINES) -> list[Part]:
     return [Part(first, end) for first, end in pairwise(bounds)]
 
 
-def open_tables(engine: Engine, paths: Mapping[Table, Path], part: Part) -> dict[Table, Frame]:
-    """Open the tables for the customers of a part (and whom they referred)."""
+def open_tables(
+    engine: Engine, paths: Mapping[Table, Path], part: Part, going_on: Sequence[date] = ()
+) -> dict[Table, Frame]:
+    """Open the tables for the customers of a part (and whom they referred).
+
+    Parameters
+    ----------
+    going_on
+        The day of a history and the days to which it is taken on, ascending: of orders, only what
+        that takes is read. None reads everything.
+    """
     if not engine.in_parts:
         return {table: engine.scan(path) for table, path in paths.items()}
     opened = {}
@@ -99,9 +103,27 @@ def open_tables(engine: Engine, paths: Mapping[Table, Path], part: Part) -> dict
         rows = pl.scan_parquet(path).filter(wanted)
         if table == "orders":
             rows = rows.select(LINE_COLUMNS)
-        loaded = rows.collect(engine="streaming")
-        opened[table] = engine.frame(loaded.to_arrow(compat_level=pl.CompatLevel.oldest()))
+            if going_on:
+                rows = rows.filter(_news(rows, paths.get("treatments"), going_on))
+        opened[table] = engine.frame(collected(rows))
     return opened
+
+
+def _news(lines: pl.LazyFrame, treatments: Path | None, going_on: Sequence[date]) -> pl.Expr:
+    """Whether a line became known on the way, or is of a customer whose older ones count too."""
+    numbers = [day_number(day) for day in going_on]
+    late = late_customers(nw.from_native(lines), numbers).to_native()
+    # Responses are looked up in all lines of who was treated.
+    treated = [] if treatments is None else [pl.scan_parquet(treatments).select(JOIN_KEY)]
+    whole = pl.concat([late, *treated]).unique().collect(engine="streaming")[JOIN_KEY]
+    fresh = pl.col("known_day").is_between(numbers[0], numbers[-1], closed="right")
+    return fresh | pl.col(JOIN_KEY).is_in(whole.implode()) if len(whole) else fresh
+
+
+def collected(rows: pl.LazyFrame) -> pa.Table:
+    """Read rows of a file into Arrow."""
+    loaded = rows.collect(engine="streaming")
+    return loaded.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def compute(

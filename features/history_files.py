@@ -5,34 +5,45 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.computing import Part
+from features.catalogue import JOIN_KEY
+from features.computing import Part, collected
 from features.days import day_number
 from features.definitions.history import OrderHistory
-from features.definitions.orders import LABELS, Label
+from features.definitions.orders import LABELS
 from features.workspace import read_json, replacing_folder, write_json
 
 _KEPT = 2
 """Newest days of which the history stays."""
+_FEW_VALUES = ("label", "lines", "days", "event_day", "last_day", "purchases", "returns")
 _SEAL, _KEY, _FILES = "key.json", "key", "sha256"
 
 
 class HistoryWriter:
-    """Collects the parts of a history; they are small beside the snapshots."""
+    """Writes a history part by part, a file a table."""
 
-    def __init__(self) -> None:
-        self.parts: list[OrderHistory] = []
+    def __init__(self, folder: Path, files: ExitStack) -> None:
+        self._folder = folder
+        self._files = files
+        self._writers: dict[str, pq.ParquetWriter] = {}
 
     def write(self, part: OrderHistory) -> None:
         """Add the history of some customers, those of a later part after those of an earlier."""
-        self.parts.append(part)
+        for name, table in _tables(part).items():
+            if name not in self._writers:
+                self._writers[name] = self._files.enter_context(
+                    _writer(_file(self._folder, name), table.schema)
+                )
+            self._writers[name].write_table(table)
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ class HistoryFiles:
         folder = self._path(as_of)
 
         def table(name: str) -> pa.Table:
-            return pq.read_table(folder / f"{name}.parquet", filters=part.filters())
+            return collected(pl.scan_parquet(_file(folder, name)).filter(part.holds(JOIN_KEY)))
 
         return OrderHistory(
             day_number(as_of),
@@ -73,17 +84,12 @@ class HistoryFiles:
     @contextmanager
     def saving(self, as_of: date) -> Iterator[HistoryWriter]:
         """Keep what is written if the block succeeds, and forget what is older than needed."""
-        writer = HistoryWriter()
-        yield writer
-        if writer.parts:
-            with replacing_folder(self._path(as_of)) as folder:
-                for name, tables in _tables(writer.parts).items():
-                    pq.write_table(
-                        pa.concat_tables(tables), folder / f"{name}.parquet", compression="zstd"
-                    )
-                write_json(folder / _SEAL, {_KEY: self.key_of(as_of), _FILES: _digests(folder)})
-            for day in sorted(self._days(), key=lambda day: (self._holds(day), day))[:-_KEPT]:
-                shutil.rmtree(self._path(day))
+        with replacing_folder(self._path(as_of)) as folder:
+            with ExitStack() as files:
+                yield HistoryWriter(folder, files)
+            write_json(folder / _SEAL, {_KEY: self.key_of(as_of), _FILES: _digests(folder)})
+        for day in sorted(self._days(), key=lambda day: (self._is_known(day), day))[:-_KEPT]:
+            shutil.rmtree(self._path(day))
 
     def _path(self, as_of: date) -> Path:
         return self.folder / as_of.isoformat()
@@ -102,14 +108,22 @@ class HistoryFiles:
     def _holds(self, as_of: date) -> bool:
         """Whether a history is of what is now known, and as it was written."""
         try:
-            seal = read_json(self._path(as_of) / _SEAL)
-            return (
-                isinstance(seal, dict)
-                and seal.get(_KEY) == self.key_of(as_of)
-                and seal.get(_FILES) == _digests(self._path(as_of))
+            return self._is_known(as_of) and self._seal(as_of)[_FILES] == _digests(
+                self._path(as_of)
             )
-        except (OSError, ValueError):
+        except (OSError, KeyError):
             return False
+
+    def _is_known(self, as_of: date) -> bool:
+        """Whether a history says that it is of what is now known."""
+        return self._seal(as_of).get(_KEY) == self.key_of(as_of)
+
+    def _seal(self, as_of: date) -> dict[str, Any]:
+        try:
+            seal = read_json(self._path(as_of) / _SEAL)
+        except (OSError, ValueError):
+            seal = None
+        return seal if isinstance(seal, dict) else {}
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -121,15 +135,28 @@ def _digests(folder: Path) -> dict[str, str]:
     return digests
 
 
-def _tables(parts: list[OrderHistory]) -> dict[str, list[pa.Table]]:
-    def labelled(
-        of: Callable[[OrderHistory], dict[Label, pa.Table]], what: str
-    ) -> dict[str, list[pa.Table]]:
-        return {f"{name}_{what}": [of(part)[name] for part in parts] for name in LABELS}
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    # It is read once or twice: quick to write is worth more than small.
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="lz4",
+        use_dictionary=[name for name in schema.names if name in _FEW_VALUES],
+        column_encoding={JOIN_KEY: "DELTA_BINARY_PACKED"}
+        if pa.types.is_integer(schema.field(JOIN_KEY).type)
+        else None,
+        write_statistics=[JOIN_KEY],
+    )
 
+
+def _file(folder: Path, table: str) -> Path:
+    return folder / f"{table}.parquet"
+
+
+def _tables(part: OrderHistory) -> dict[str, pa.Table]:
     return {
-        "totals": [part.totals for part in parts],
-        "days": [part.days for part in parts],
-        **labelled(lambda part: part.labels, "labels"),
-        **labelled(lambda part: part.breadths, "breadths"),
+        "totals": part.totals,
+        "days": part.days,
+        **{f"{name}_labels": table for name, table in part.labels.items()},
+        **{f"{name}_breadths": table for name, table in part.breadths.items()},
     }

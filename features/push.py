@@ -90,8 +90,12 @@ class Pusher:
         self._store: FeatureStore | None = None
 
     def prepare(self) -> None:
-        """Open what the first push would wait for."""
-        self._opened().list_views()
+        """Open what the first push would wait for, and compute a row that is put nowhere."""
+        store = self._opened()
+        store.list_views()
+        if store.state is not None:
+            anyone = 0 if store.key_type == "integer" else ""
+            store.pushed.rows({anyone: store.state.as_of})
 
     def push(
         self, table: str, rows: Sequence[Row], until: date, idempotency_key: str | None = None

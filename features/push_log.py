@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -103,6 +104,7 @@ class PushLog:
         self._url = settings.push_log
         self._project = project_name(workspace, settings)
         self._engine: sa.Engine | None = None
+        self._held = threading.local()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -121,6 +123,9 @@ class PushLog:
                     sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"),
                     {"name": f"lifecycle {self._project}"},
                 )
+            elif self._there():
+                # A file is opened once for all that is asked of it meanwhile, not for each.
+                held.enter_context(self._holding())
             yield
 
     def find(self, key: str) -> Logged | None:
@@ -316,17 +321,34 @@ class PushLog:
             *([] if until is None else [_EVENTS.c.sequence <= until]),
         )
 
+    @contextmanager
+    def _holding(self) -> Iterator[None]:
+        with self._opened().connect() as connection:
+            self._held.connection = connection
+            try:
+                yield
+            finally:
+                self._held.connection = None
+
     def _there(self) -> bool:
         """Whether there is a log at all: an embedded one begins with the first push."""
         return self._url is not None or self._path.is_file()
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
+        held: sa.Connection | None = getattr(self._held, "connection", None)
+        if held is None:
+            with self._opened().begin() as connection:
+                yield connection
+        else:
+            with held.begin():
+                yield held
+
+    def _opened(self) -> sa.Engine:
         if self._engine is None:
             url = self._url or f"sqlite:///{self._path}"
             self._engine = answering("stores.push_log", url, lambda: _open(url))
-        with self._engine.begin() as connection:
-            yield connection
+        return self._engine
 
 
 def _open(url: str) -> sa.Engine:

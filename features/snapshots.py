@@ -125,16 +125,16 @@ def ensure_snapshots(
     start = histories.newest(missing[0])
     tables = tables_of(ledger)
     with ExitStack() as files, engine(engine_name) as opened:
-        kept = files.enter_context(histories.saving(missing[-1]))
+        kept = files.enter_context(histories.saving(missing[-1])) if "orders" in tables else None
         writers = {day: files.enter_context(writing(paths[day], keys[day])) for day in missing}
         parts = parts_of(tables.get("orders")) if opened.in_parts else [Part()]
         done = 0
         for part in parts:
             before = histories.read(start, part) if start else None
-            frames = open_tables(opened, tables, part)
+            frames = open_tables(opened, tables, part, [start, *missing] if start else ())
             for day, table, carried in compute(opened, frames, missing, rules, part, before):
                 writers[day].write(table)
-                if day == missing[-1] and carried is not None:
+                if day == missing[-1] and kept is not None and carried is not None:
                     kept.write(carried)
                 done += 1
                 if progress is not None:

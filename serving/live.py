@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Mapping, Sequence
@@ -117,6 +118,10 @@ class Live:
         except Exception as error:  # noqa: BLE001
             # An endpoint that cannot take events yet can answer all the same.
             log.warning("cannot take events yet: %s: %s", type(error).__name__, error)
+        # What is loaded now stays; going through it again and again holds up a push for as long
+        # as the push itself takes.
+        gc.collect()
+        gc.freeze()
         while not self._stop.wait(POLL_SECONDS):
             self.refresh()
 

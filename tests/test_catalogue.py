@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -97,7 +98,12 @@ def test_feasts_views_and_services_are_the_catalogue(key_type: catalogue.KeyType
         assert [(f.name, f.dtype, f.description) for f in view.features] == [
             (f.name, kinds[f.kind], f"{f.meaning} ({f.unit})") for f in catalogue.in_view(name)
         ]
+        assert timedelta(0) < view.ttl < timedelta(days=1), "no day speaks for the next"
+    for thing in objects.values():
+        assert thing.owner
+        assert thing.description
     for service in catalogue.SERVICES.values():
+        assert objects[service].tags["catalogue_version"] == str(catalogue.VERSION)
         projections = objects[service].feature_view_projections
         assert {f.name for p in projections for f in p.features} == set(catalogue.NAMES)
         assert service.endswith(f"_v{catalogue.VERSION}")

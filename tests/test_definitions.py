@@ -186,10 +186,11 @@ def test_a_history_read_back_in_other_parts_goes_on_the_same(
         assert files.newest(last) == first
         tables = []
         for part in parts_of(paths["orders"], sizes[1]):
-            frames = open_tables(opened, paths, part)
+            later = [day_of(day) for day in days[1:]]
+            frames = open_tables(opened, paths, part, [first, *later])
             history = files.read(first, part)
-            assert history is not None
-            tables += [t for _, t, _ in compute(opened, frames, [last], RULES, part, history)]
+            *_, (_, table, _) = compute(opened, frames, later, RULES, part, history)
+            tables.append(table)
         anew = compute_snapshot(opened, paths, last, RULES)
     assert pa.concat_tables(tables).combine_chunks().equals(anew)
 

@@ -84,6 +84,17 @@ def test_times_are_read(written: list[Any], expected: datetime) -> None:
     assert read_moments(pl.Series("at", written)).at[0] == expected
 
 
+def test_the_hour_that_a_zone_has_twice_is_two_hours_and_a_zones_midnight_is_no_days_end() -> None:
+    moments = [moment(2010, 10, 31, 0, 30), moment(2010, 10, 31, 1, 30), moment(2010, 3, 31, 22)]
+    berlin = pl.Series("at", moments, pl.Datetime("us", "UTC")).dt.convert_time_zone(
+        "Europe/Berlin"
+    )
+    assert berlin.dt.hour().to_list() == [2, 2, 0]
+    assert read_moments(berlin).at.to_list() == moments
+    written = ["2010-10-31T02:30:00+02:00", "2010-10-31T02:30:00+01:00", "2010-04-01T00:00+02:00"]
+    assert read_moments(pl.Series("at", written)).at.to_list() == moments
+
+
 @pytest.mark.parametrize("unit", ["ms", "us", "ns"])
 def test_typed_times_of_any_unit_are_read(unit: Any) -> None:
     written = pl.Series("at", [datetime(2010, 12, 1, 8)]).cast(pl.Datetime(unit, "Europe/Berlin"))

@@ -11,6 +11,7 @@ gain", SIGMOD Record 2005); carrying them forward is their reuse by later window
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import narwhals as nw
@@ -62,7 +63,14 @@ class OrderHistory:
     @classmethod
     def start(cls, engine: Engine, lines: Frame, as_of_day: int) -> OrderHistory:
         """Sum up everything that was known by the end of a day."""
-        return _sum_up(engine, known_by(lines, as_of_day), as_of_day)
+        sums = _sum_up(engine, known_by(lines, as_of_day))
+        return cls(
+            as_of_day,
+            sums.totals,
+            _recent(sums.days, as_of_day),
+            sums.labels,
+            {name: _breadth(engine, sums.labels[name], name) for name in LABELS},
+        )
 
     def advance(self, engine: Engine, lines: Frame, as_of_day: int) -> OrderHistory:
         """Sum up to a later day from what this one has and what became known since.
@@ -70,19 +78,17 @@ class OrderHistory:
         Parameters
         ----------
         lines
-            The ledger's lines; of those known by this history's day, only the lines of customers
-            with late arrivals are read.
+            The ledger's lines, at least those that became known since and all those of
+            :func:`late_customers`.
         """
         fresh = known_by(lines, as_of_day).filter(nw.col("known_day") > self.as_of_day)
-        late = engine.collect(
-            fresh.filter(nw.col("event_day") <= self.as_of_day).select(JOIN_KEY).unique(JOIN_KEY)
-        )
+        late = engine.collect(late_customers(lines, [self.as_of_day, as_of_day]))
         news = fresh
         if late.num_rows:
             before = known_by(lines, self.as_of_day)
             anew = before.join(engine.frame(late), on=JOIN_KEY, how="semi")
             news = nw.concat([anew, fresh])
-        return self._without(late)._plus(engine, _sum_up(engine, news, as_of_day))
+        return self._plus(engine, _sum_up(engine, news), as_of_day, _ids(late))
 
     def facts(self, engine: Engine) -> Frame:
         """Bring the tables together: a row for each customer with a line."""
@@ -95,62 +101,76 @@ class OrderHistory:
             frame = frame.join(recent, on=JOIN_KEY, how="left")
         return frame
 
-    def _without(self, customers: pa.Table) -> OrderHistory:
-        if not customers.num_rows:
-            return self
-        keys = customers[JOIN_KEY].combine_chunks()
-        return OrderHistory(
-            self.as_of_day,
-            _drop(self.totals, keys),
-            _drop(self.days, keys),
-            {name: _drop(table, keys) for name, table in self.labels.items()},
-            {name: _drop(table, keys) for name, table in self.breadths.items()},
+    def _plus(self, engine: Engine, later: _Sums, as_of_day: int, late: pa.Array) -> OrderHistory:
+        """Add what later days brought; of the late customers ``later`` has the whole history."""
+        heard_of = _ids(later.totals)
+        days = _recent(self.days, as_of_day)
+        if not len(heard_of):
+            return OrderHistory(as_of_day, self.totals, days, self.labels, self.breadths)
+        untouched, touched = _split(self.totals, heard_of)
+        merged = engine.collect(
+            merge(engine.frame(_split(touched, late)[0]), engine.frame(later.totals))
         )
-
-    def _plus(self, engine: Engine, later: OrderHistory) -> OrderHistory:
-        """Add a part of the history in which every day lies after this one's, or is another's."""
-        if not later.totals.num_rows:
-            return OrderHistory(
-                later.as_of_day,
-                self.totals,
-                _recent(self.days, later.as_of_day),
-                self.labels,
-                self.breadths,
-            )
-        heard_of = later.totals[JOIN_KEY].combine_chunks()
-        untouched = _drop(self.totals, heard_of)
-        touched = _keep(self.totals, heard_of)
-        merged = engine.collect(merge(engine.frame(touched), engine.frame(later.totals)))
         labels, breadths = {}, {}
         for name in LABELS:
-            theirs = _keep(self.labels[name], heard_of)
+            theirs, touched = _split(self.labels[name], heard_of)
             added = engine.collect(
-                merge_labels(engine.frame(theirs), engine.frame(later.labels[name]))
+                merge_labels(
+                    engine.frame(_split(touched, late)[0]), engine.frame(later.labels[name])
+                )
             )
-            labels[name] = _joined(_drop(self.labels[name], heard_of), added)
+            labels[name] = _joined(theirs, added)
             # A list of labels does not add up: it is looked at anew, but for these alone.
-            looked_at = engine.collect(breadth(engine.frame(added), name))
-            breadths[name] = _joined(_drop(self.breadths[name], heard_of), looked_at)
+            looked_at = _breadth(engine, added, name)
+            breadths[name] = _joined(_split(self.breadths[name], heard_of)[0], looked_at)
         return OrderHistory(
-            later.as_of_day,
+            as_of_day,
             _joined(untouched, merged),
-            _joined(_recent(self.days, later.as_of_day), later.days),
+            _joined(_split(days, late)[0], _recent(later.days, as_of_day)),
             labels,
             breadths,
         )
 
 
-def _sum_up(engine: Engine, lines: Frame, as_of_day: int) -> OrderHistory:
+def late_customers(lines: Frame, days: Sequence[int]) -> Frame:
+    """Name whoever has a line that became known after one of some days which it lies before.
+
+    Parameters
+    ----------
+    days
+        Ascending; what became known after the last of them is not looked at.
+    """
+    *seen, last = days
+    late = (((nw.col("event_day") <= day) & (nw.col("known_day") > day)) for day in seen)
+    return (
+        known_by(lines, last)
+        .filter(nw.any_horizontal(*late, ignore_nulls=False))
+        .select(JOIN_KEY)
+        .unique(JOIN_KEY)
+    )
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """What some lines add up to."""
+
+    totals: pa.Table
+    days: pa.Table
+    labels: dict[Label, pa.Table]
+
+
+def _sum_up(engine: Engine, lines: Frame) -> _Sums:
     lines = engine.keep(lines)
     days = engine.collect(by_day(lines))
-    labels = {name: engine.collect(by_label(lines, name)) for name in LABELS}
-    return OrderHistory(
-        as_of_day,
+    return _Sums(
         engine.collect(totals(engine.frame(days))),
-        _recent(days, as_of_day),
-        labels,
-        {name: engine.collect(breadth(engine.frame(labels[name]), name)) for name in LABELS},
+        days,
+        {name: engine.collect(by_label(lines, name)) for name in LABELS},
     )
+
+
+def _breadth(engine: Engine, labels: pa.Table, name: Label) -> pa.Table:
+    return engine.collect(breadth(engine.frame(labels), name))
 
 
 def _recent(days: pa.Table, as_of_day: int) -> pa.Table:
@@ -158,17 +178,17 @@ def _recent(days: pa.Table, as_of_day: int) -> pa.Table:
     return narrow.filter(pc.greater(narrow["event_day"], as_of_day - LOOK_BACK_DAYS))
 
 
-def _keep(table: pa.Table, customers: pa.Array) -> pa.Table:
-    return table.filter(_is_of(table, customers))
+def _ids(table: pa.Table) -> pa.Array:
+    return table[JOIN_KEY].combine_chunks()
 
 
-def _drop(table: pa.Table, customers: pa.Array) -> pa.Table:
-    return table.filter(pc.invert(_is_of(table, customers)))
-
-
-def _is_of(table: pa.Table, customers: pa.Array) -> pa.ChunkedArray:
+def _split(table: pa.Table, customers: pa.Array) -> tuple[pa.Table, pa.Table]:
+    """Part the rows of all others from those of some customers."""
+    if not len(customers):
+        return table, table.slice(0, 0)
     keys = table[JOIN_KEY]
-    return pc.is_in(keys, customers.cast(keys.type))
+    theirs = pc.is_in(keys, customers.cast(keys.type))
+    return table.filter(pc.invert(theirs)), table.filter(theirs)
 
 
 def _joined(one: pa.Table, other: pa.Table) -> pa.Table:

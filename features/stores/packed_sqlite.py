@@ -25,8 +25,9 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from feast import Entity, FeatureView, RepoConfig
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
@@ -354,11 +355,15 @@ def _fetched(
         return blobs
     names = ", ".join(column.name for _, column in there)
     query = f"SELECT entity_key, {names} FROM {there[0][1].table} WHERE entity_key IN "
-    found = {row[0]: row for row in _rows(connection.sqlite, query, keys)}
-    nothing = (None,) * (len(there) + 1)
-    aligned = zip(*[found.get(key, nothing) for key in keys], strict=True)
-    next(aligned)
-    for (place, _), column in zip(there, aligned, strict=True):
+    # In the order of the index a search finds the next key where the last one was.
+    rows = _rows(connection.sqlite, query, sorted(keys))
+    found = dict(zip(map(itemgetter(0), rows), rows, strict=True))
+    aligned = list(map(found.get, keys))
+    if len(found) < len(keys):
+        nothing = (None,) * (len(there) + 1)
+        aligned = [nothing if row is None else row for row in aligned]
+    _, *values = zip(*cast("list[tuple[Any, ...]]", aligned), strict=True)
+    for (place, _), column in zip(there, values, strict=True):
         blobs[place] = list(column)
     return blobs
 

@@ -67,6 +67,7 @@ ARROW_TYPES: dict[str, pa.DataType] = {
 # A null's place in a block of floats: what a matrix wants to have there.
 _FILLERS = {kind: float("nan") if kind in "df" else 0 for kind in FIXED} | {"?": False}
 _LARGEST = 2**32 - 1
+_DAMAGED = "a stored row has {what}; the online store is damaged, materialise it again"
 
 
 def pack(
@@ -212,11 +213,16 @@ class Part:
         number = sum(field.kind == "s" for field in self.schema.variable)
         ends = self.rows["ends"][:, :number].astype(np.int64)
         fixed = self.schema.fixed_bytes
-        stops = (ends[:, -1] + fixed).tolist()
-        raw = b"".join([blob[fixed:stop] for blob, stop in zip(self.blobs, stops, strict=True)])
+        if number == len(self.schema.variable):
+            raw = b"".join([blob[fixed:] for blob in self.blobs])
+        else:
+            stops = (ends[:, -1] + fixed).tolist()
+            raw = b"".join([blob[fixed:stop] for blob, stop in zip(self.blobs, stops, strict=True)])
         # Within a row and from row to row, each value begins where the one before it ended.
         before = np.cumsum(ends[:, -1]) - ends[:, -1]
         offsets = np.concatenate([np.zeros(1, np.int64), (before[:, None] + ends).ravel()])
+        if offsets[-1] != len(raw):
+            raise ValueError(_DAMAGED.format(what="text of another length than it says"))
         buffers = [None, pa.py_buffer(offsets), pa.py_buffer(raw)]
         texts = pa.Array.from_buffers(pa.large_string(), len(offsets) - 1, buffers)
         return np.asarray(texts.to_numpy(zero_copy_only=False)).reshape(ends.shape)
@@ -265,10 +271,17 @@ class Unpacked:
     @cached_property
     def found(self) -> NDArray[np.bool_]:
         """Which entities have a row."""
+        if self.whole:
+            return np.ones(self.number, bool)
         found = np.zeros(self.number, bool)
         for part in self.parts:
             found[part.places] = True
         return found
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether every entity has a row, all of one schema: nearly always."""
+        return len(self.parts) == 1 and len(self.parts[0].places) == self.number
 
     @cached_property
     def event(self) -> Micros:
@@ -281,6 +294,8 @@ class Unpacked:
         return self._times("created")
 
     def _times(self, block: str) -> Micros:
+        if self.whole:
+            return from_sortable(self.parts[0].rows[block])
         times = np.zeros(self.number, np.int64)
         for part in self.parts:
             times[part.places] = from_sortable(part.rows[block])
@@ -288,7 +303,7 @@ class Unpacked:
 
     def values(self, field: RowField) -> list[Any]:
         """Take one feature's values, None where there is no row, no such feature or a null."""
-        if len(self.parts) == 1 and len(self.parts[0].places) == self.number:
+        if self.whole:
             place = self.parts[0].place(field)
             return [None] * self.number if place is None else self.parts[0].values(place)
         values: list[Any] = [None] * self.number
@@ -370,8 +385,7 @@ def _parts(blobs: Sequence[bytes], places: NDArray[np.intp], schemas: Schemas) -
             part = _part(schema, [blobs[at] for at in members], places[members])
             if part is None:
                 raise ValueError(
-                    f"a stored row has not the {schema.fixed_bytes} bytes of its schema; the "
-                    "online store is damaged, materialise it again"
+                    _DAMAGED.format(what=f"not the {schema.fixed_bytes} bytes of its schema")
                 )
             parts.append(part)
     return tuple(parts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,14 @@ class _Step:
     columns: NDArray[np.intp]
     bits: NDArray[np.intp]
 
+    @cached_property
+    def run(self) -> slice | None:
+        """The columns, where they follow one another: much quicker to fill."""
+        first, number = int(self.columns[0]), len(self.columns)
+        if np.array_equal(self.columns, np.arange(first, first + number)):
+            return slice(first, first + number)
+        return None
+
 
 class RowReader:
     """Reads some features of entities again and again; threads can share it.
@@ -107,7 +116,11 @@ class RowReader:
         self._config = config
         self._codec = codec
         fields = [(view, view.schema.places[name].field, as_name) for view, name, as_name in wanted]
-        self.numbers = tuple(name for _, field, name in fields if field.kind in FIXED)
+        # In the order of the rows' own bytes, so that whole blocks are copied.
+        ordered = sorted(
+            fields, key=lambda one: (one[0].name, one[0].schema.places[one[1].name].bit)
+        )
+        self.numbers = tuple(name for _, field, name in ordered if field.kind in FIXED)
         self.others = tuple(name for _, field, name in fields if field.kind not in FIXED)
         column = {name: place for place, name in enumerate(self.numbers)}
         self._wanted = tuple(
@@ -160,13 +173,15 @@ class RowReader:
                 _fill(matrix, part, self._plan(wanted, part.schema))
             for field, name in wanted.others:
                 objects[name] = _objects(field, unpacked)
-        by_view = np.stack([unpacked.found for unpacked in read], axis=1)
-        event = np.stack([unpacked.event for unpacked in read], axis=1)
+        by_view = np.empty((number, len(read)), bool)
+        event = np.empty((number, len(read)), np.int64)
+        for place, unpacked in enumerate(read):
+            by_view[:, place], event[:, place] = unpacked.found, unpacked.event
         return Rows(matrix, objects, np.asarray(by_view.any(axis=1)), by_view, event)
 
 
 def _objects(field: RowField, read: Unpacked) -> NDArray[np.object_]:
-    if field.kind == "s" and len(read.parts) == 1 and len(read.parts[0].places) == read.number:
+    if field.kind == "s" and read.whole:
         place = read.parts[0].place(field)
         if place is not None:
             return read.parts[0].texts(place)
@@ -267,7 +282,9 @@ def _fill(matrix: NDArray[np.float64], part: Part, steps: Sequence[_Step]) -> No
                 nulls |= stored == _NO_TIMESTAMP
             if nulls.any():
                 values[nulls] = np.nan
-        if whole:
+        if whole and step.run is not None:
+            matrix[:, step.run] = values
+        elif whole:
             matrix[:, step.columns] = values
         else:
             matrix[np.ix_(part.places, step.columns)] = values
