@@ -3,8 +3,8 @@
 The file is ``lifecycle.yaml``, in the workspace or in the current folder; a variable of the
 environment is the key in capitals with ``LIFECYCLE_`` before it and ``__`` between the levels.
 
->>> Settings().churn.horizon_days
-91
+>>> Settings().value.margin
+0.3
 >>> Settings.load(overrides={"churn": {"horizon_days": 0}})
 Traceback (most recent call last):
 ...
@@ -135,8 +135,12 @@ class DataSettings(Section):
 class ChurnSettings(Section):
     """What churn means here."""
 
-    horizon_days: int = Field(
-        91, ge=7, le=1096, description="churned = no purchase within this many days"
+    horizon_days: int | None = Field(
+        None,
+        ge=7,
+        le=1096,
+        description="churned = no purchase within this many days; default: the champion's, else "
+        "from the customers' own cadence",
     )
     silent_days: int | None = Field(
         None, ge=1, description="silence that makes the stage `churned`; default: the horizon"

@@ -102,13 +102,14 @@ def backtest(context: Context, days: Sequence[date] = (), count: int = 4) -> Bac
     context.workspace.require()
     with context.workspace.locked():
         ledger = context.folded_ledger()
-        chosen = sorted(set(days)) or _spread(context, ledger, count)
+        horizon = context.horizon(ledger, max(days, default=context.observed_until(ledger))).days
+        chosen = sorted(set(days)) or _spread(context, ledger, count, horizon)
         for day in chosen:
-            _check(context, ledger, day)
+            _check(context, ledger, day, horizon)
         replayed, left_out = [], {}
         for done, day in enumerate(chosen, start=1):
             try:
-                replayed.append(_replay(context, ledger, day))
+                replayed.append(_replay(context, ledger, day, horizon))
             except NotEnoughData as error:
                 left_out[day] = str(error)
             context.say("days replayed", done, len(chosen))
@@ -116,26 +117,24 @@ def backtest(context: Context, days: Sequence[date] = (), count: int = 4) -> Bac
         day, why = next(iter(left_out.items()))
         raise NotEnoughData(f"no day can be replayed; on {day}: {why}")
     evaluation = evaluate([r.contest for r in replayed], seed=context.settings.training.seed)
-    return Backtest(
-        context.settings.churn.horizon_days, tuple(replayed), left_out, evaluation, watch.seconds()
-    )
+    return Backtest(horizon, tuple(replayed), left_out, evaluation, watch.seconds())
 
 
-def _check(context: Context, ledger: Ledger, day: date) -> None:
+def _check(context: Context, ledger: Ledger, day: date, horizon: int) -> None:
     context.check_day(ledger, day)
-    ends = day + timedelta(days=context.settings.churn.horizon_days)
+    ends = day + timedelta(days=horizon)
     until = context.observed_until(ledger)
     if ends > until:
         raise InputError(
-            f"what happened in the {context.settings.churn.horizon_days} days after {day} is known "
+            f"what happened in the {horizon} days after {day} is known "
             f"on {ends}, the data end on {until}; choose an earlier --as-of or a shorter "
             "--horizon-days"
         )
 
 
-def _spread(context: Context, ledger: Ledger, count: int) -> list[date]:
+def _spread(context: Context, ledger: Ledger, count: int, horizon_days: int) -> list[date]:
     """Lay out days that leave a fold to learn from, the newest as late as can be judged."""
-    horizon = timedelta(days=context.settings.churn.horizon_days)
+    horizon = timedelta(days=horizon_days)
     newest = context.observed_until(ledger) - horizon
     earliest = enough_history(ledger.first_day, horizon.days) + 2 * horizon
     if newest < earliest:
@@ -149,15 +148,14 @@ def _spread(context: Context, ledger: Ledger, count: int) -> list[date]:
     return sorted(day for day in found if day >= earliest)
 
 
-def _replay(context: Context, ledger: Ledger, day: date) -> Replayed:
-    horizon = context.settings.churn.horizon_days
+def _replay(context: Context, ledger: Ledger, day: date, horizon: int) -> Replayed:
     path = context.workspace.backtests / f"{day.isoformat()}_{horizon}_days.parquet"
-    key = _key(context, ledger, day)
+    key = _key(context, ledger, day, horizon)
     note = read_note(path)
     if note is not None and note["key"] == key:
         return Replayed(read_contests(path)[0], note["kind"], resumed=True)
     with scratch(context.workspace):
-        retrieved = retrieve(context, ledger, day)
+        retrieved = retrieve(context, ledger, day, horizon)
         learned = learn_as_of(context, ledger, retrieved)
         contest = _judged(context, ledger, retrieved, learned)
     write_contests(path, [contest], {"key": key, "kind": learned.bundle.kind})
@@ -181,13 +179,14 @@ def _judged(context: Context, ledger: Ledger, retrieved: Retrieved, learned: Tra
     return hold(judged, learned.days, horizon, churn.silent_days, churn.activation_days)
 
 
-def _key(context: Context, ledger: Ledger, day: date) -> str:
+def _key(context: Context, ledger: Ledger, day: date, horizon: int) -> str:
     """Name all that a replayed day depends on: data up to its outcomes, settings, product."""
     settings = context.settings
-    ends = day + timedelta(days=settings.churn.horizon_days)
+    ends = day + timedelta(days=horizon)
     parts = {
         "snapshot": context.snapshot_key(ledger, day),
         "outcomes": ledger.fingerprint(ends),
+        "horizon_days": str(horizon),
         "churn": settings.churn.model_dump(mode="json"),
         "features": settings.features.model_dump(mode="json"),
         "training": settings.training.model_dump(

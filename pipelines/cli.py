@@ -342,6 +342,7 @@ def train(
     with terminal.progress():
         report = train_scorer(context, as_of)
     _show_evaluation(terminal, report.evaluation)
+    terminal.note(f"churn is no purchase within {report.horizon_days} days: {report.horizon_why}")
     terminal.note(
         f"version {report.model_version} ({report.kind}), trained as of {report.as_of} on "
         f"{report.rows:,} snapshots of {report.training_days} days, in {report.seconds:.0f} s; "

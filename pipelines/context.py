@@ -15,6 +15,7 @@ from features.settings import Settings
 from features.snapshots import ensure_snapshots, rules_of, snapshot_folder, snapshot_key
 from features.store import FeatureStore, read_state
 from features.workspace import Workspace
+from training.horizon import Horizon, derive_horizon, purchase_gaps
 from training.registry import Registry, open_registry
 
 Say = Callable[[str, int, int], None]
@@ -103,6 +104,21 @@ class Context:
     def observed_until(self, ledger: Ledger) -> date:
         """The last day that the data covers: the setting, or the last order's day in the files."""
         return self.settings.data.observed_until or covered_until(ledger)
+
+    def horizon(self, ledger: Ledger, as_of: date) -> Horizon:
+        """How long a silence is churn: as set, as the champion has it, or by customers' cadence."""
+        days = self.settings.churn.horizon_days
+        if days is not None:
+            return Horizon(days, "set by churn.horizon_days")
+        champion = self.registry().champion()
+        if champion is not None:
+            return Horizon(int(champion.tags["horizon_days"]), "that of the champion")
+        return self.derived_horizon(ledger, as_of)
+
+    def derived_horizon(self, ledger: Ledger, as_of: date) -> Horizon:
+        """What the cadence known by a day would choose."""
+        history = (as_of - ledger.first_day_known_by(as_of)).days
+        return derive_horizon(purchase_gaps(ledger.orders_path, as_of), history)
 
     def check_day(self, ledger: Ledger, as_of: date) -> None:
         """Refuse a day that the data does not cover.

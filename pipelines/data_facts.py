@@ -8,11 +8,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from features.catalogue import FEATURES, VIEWS
 from features.ingest.contract import TABLES, Table
 from features.settings import Settings
+from training.horizon import derive_horizon
 
 _SHARES = (0.5, 0.9, 0.99)
 _E4 = 10_000
@@ -208,9 +210,15 @@ def _other(table: Table, rows: pl.LazyFrame, by: str, when: str) -> TableFacts |
 
 
 def _advice(
-    orders: OrderFacts, horizon_days: int, absent: Mapping[Table, int], empty: list[str]
+    orders: OrderFacts, set_days: int | None, absent: Mapping[Table, int], empty: list[str]
 ) -> list[str]:
     said = []
+    history = (orders.last_day - orders.first_day).days + 1
+    gaps = np.repeat(*np.array(orders.gap_counts or [(1, 0)], dtype=np.int64).T)
+    derived = derive_horizon(gaps, history)
+    horizon_days = set_days or derived.days
+    if set_days is None:
+        said.append(f"A churn horizon of {derived.days} days suits them: {derived.why}.")
     usual = orders.gaps[1]
     if orders.gap_counts:
         within = sum(n for d, n in orders.gap_counts if d <= horizon_days)
@@ -224,7 +232,6 @@ def _advice(
             f"{share:.0%} of the gaps between two purchases are at most the churn horizon of "
             f"{horizon_days} days: {verdict}."
         )
-    history = (orders.last_day - orders.first_day).days + 1
     needed = 3 * horizon_days
     said.append(
         f"There are {history:,} days of history, {history / horizon_days:.1f} horizons; "

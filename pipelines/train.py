@@ -56,6 +56,7 @@ class TrainReport:
     kind: str
     as_of: str
     horizon_days: int
+    horizon_why: str
     training_days: int
     rows: int
     run_id: str
@@ -90,7 +91,10 @@ def train_scorer(context: Context, as_of: date | None) -> TrainReport:
     with context.workspace.locked(), scratch(context.workspace):
         ledger = context.folded_ledger()
         day = as_of or context.observed_until(ledger)
-        training = learn_as_of(context, ledger, retrieve(context, ledger, day))
+        context.check_day(ledger, day)
+        horizon = context.horizon(ledger, day)
+        retrieved = retrieve(context, ledger, day, horizon.days)
+        training = learn_as_of(context, ledger, retrieved)
         context.say("recording the run", 0, 1)
         logged = log_training(training, context.registry(), context.workspace, context.settings)
         if training.contests:
@@ -103,7 +107,8 @@ def train_scorer(context: Context, as_of: date | None) -> TrainReport:
         logged.version,
         training.bundle.kind,
         day.isoformat(),
-        training.bundle.horizon_days,
+        horizon.days,
+        horizon.why,
         len(training.learned.calendar.matured),
         training.rows,
         logged.run_id,
@@ -138,7 +143,8 @@ def join_training(context: Context, as_of: date | None) -> JoinReport:
     with context.workspace.locked(), scratch(context.workspace):
         ledger = context.folded_ledger()
         day = as_of or context.observed_until(ledger)
-        retrieved = retrieve(context, ledger, day)
+        context.check_day(ledger, day)
+        retrieved = retrieve(context, ledger, day, context.horizon(ledger, day).days)
         studies = replace(_studies(context), joining=True)
         recipe: Recipe = join(
             retrieved.calendar,
@@ -169,18 +175,15 @@ class Retrieved:
     today: pa.Table
 
 
-def retrieve(context: Context, ledger: Ledger, day: date) -> Retrieved:
+def retrieve(context: Context, ledger: Ledger, day: date, horizon_days: int) -> Retrieved:
     """Retrieve what a training as of a day learns from; hold the workspace.
 
     Raises
     ------
-    InputError
-        The day lies outside the data.
     NotEnoughData
         No day before it has matured.
     """
-    context.check_day(ledger, day)
-    calendar = _calendar(context, ledger, day)
+    calendar = _calendar(context, ledger, day, horizon_days)
     context.snapshots(ledger, [*calendar.matured, day])
     context.say("training set", 0, 1)
     training_set, today = _historical(context, ledger, calendar)
@@ -219,9 +222,8 @@ def _studies(context: Context) -> Studies:
     return Studies(context.workspace.tuning, training.storage, training.workers)
 
 
-def _calendar(context: Context, ledger: Ledger, day: date) -> Calendar:
+def _calendar(context: Context, ledger: Ledger, day: date, horizon: int) -> Calendar:
     settings = context.settings
-    horizon = settings.churn.horizon_days
     first_day = ledger.first_day_known_by(day)
     history_from = enough_history(first_day, horizon)
     to_learn_from = (day - history_from).days - horizon

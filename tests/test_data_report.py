@@ -114,4 +114,5 @@ def facts_of(days: list[int], folder: Path) -> DataFacts:
         }
     )
     lines.write_parquet(folder / "orders.parquet")
-    return data_facts({"orders": folder / "orders.parquet"}, Settings())
+    set_to = Settings.load(overrides={"churn": {"horizon_days": 91}})
+    return data_facts({"orders": folder / "orders.parquet"}, set_to)
