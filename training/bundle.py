@@ -201,7 +201,7 @@ class ScorerBundle:
         """Value over each horizon, and the interval that the prior's process gives it."""
         growth = spend_growth(self.prior, matrix, self.horizon_days)
         alive = self.prior.purchases.probability_alive(*summary(matrix))
-        value = lifetime_value(self.terms, expected, lasting, growth, alive)
+        margin, cost = lifetime_value(self.terms, expected, lasting, growth, alive)
         horizons = growth_of_horizons(growth)
         sides = []
         for place, months in enumerate(CLV_MONTHS):
@@ -210,12 +210,11 @@ class ScorerBundle:
             spend = np.maximum(expected, 0.0) * horizons[:, place]
             mean = spend / np.maximum(1 - chance, 1e-9)
             bounds = self.adjustment.intervals.bounds(chance, mean)
-            # What a unit of spend is worth by then, and what is paid whatever is spent.
-            rate = self.terms.margin * (1 + self.terms.discount_rate_yearly) ** (-months / 24)
-            fixed = np.minimum(value[:, place] - rate * spend, 0.0)
-            sides.append([rate * side[:, PROMISED.index(0.9)] + fixed for side in bounds])
+            # What a unit of spend is worth, coming when it does.
+            rate = np.where(spend > 0, margin[:, place] / np.maximum(spend, 1e-9), 0.0)
+            sides.append([rate * side[:, PROMISED.index(0.9)] - cost[:, place] for side in bounds])
         lower, upper = (np.stack(side, axis=1) for side in zip(*sides, strict=True))
-        return value, lower, upper
+        return margin - cost, lower, upper
 
     def attribution(self, matrix: Float, method: Method = "fast", threads: int = 1) -> Attribution:
         """Split the calibrated churn log-odds over the features; nothing for prospects.

@@ -47,8 +47,8 @@ class ValueTerms:
 
 def lifetime_value(
     terms: ValueTerms, expected_spend: Float, lasting_spend: Float, growth: Float, alive: Float
-) -> Float:
-    """Value over each of :data:`CLV_MONTHS`.
+) -> tuple[Float, Float]:
+    """Margin to come and costs over each of :data:`CLV_MONTHS`, of which value is the difference.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ def lifetime_value(
 
     Returns
     -------
-    array
-        In currency, shape (n, 4).
+    margin, cost
+        Net present values in currency, shape (n, 4) each.
 
     Examples
     --------
@@ -71,14 +71,15 @@ def lifetime_value(
 
     >>> growth = np.array([[1, 2, 3, 4, 6, 8], [1, 1, 1, 1, 1, 1.0]])
     >>> hundred, alive = np.full(2, 100.0), np.ones(2)
-    >>> lifetime_value(ValueTerms(1.0, 0.0), hundred, hundred, growth, alive)
+    >>> lifetime_value(ValueTerms(1.0, 0.0), hundred, hundred, growth, alive)[0]
     array([[100., 200., 400., 800.],
            [100., 100., 100., 100.]])
 
     Costs can make a longer horizon worth less, as long as there is a customer to serve:
 
     >>> costly = ValueTerms(0.5, 0.0, service_cost_yearly=240.0)
-    >>> lifetime_value(costly, hundred, hundred, growth, alive).round()
+    >>> margin, cost = lifetime_value(costly, hundred, hundred, growth, alive)
+    >>> (margin - cost).round()
     array([[-10., -20., -40., -80.],
            [-10., -10., -10., -10.]])
     """
@@ -92,9 +93,10 @@ def lifetime_value(
     with np.errstate(invalid="ignore", divide="ignore"):
         pace = np.nan_to_num((gained / lengths) / (gained[:, :1] / lengths[0]))
     served = alive[:, None] * np.minimum(pace, 1.0) * lengths
-    pieces = terms.margin * np.diff(spend, axis=1, prepend=0.0) - cost * served
+    pieces = terms.margin * np.diff(spend, axis=1, prepend=0.0), cost * served
     # Not a matrix product: BLAS rounds a row by the number of rows beside it.
-    return np.cumsum(pieces * discount, axis=1)[:, _ENDS]
+    margin, costs = (np.cumsum(piece * discount, axis=1)[:, _ENDS] for piece in pieces)
+    return margin, costs
 
 
 def spend_growth(prior: Prior, matrix: Float, horizon_days: float) -> Float:

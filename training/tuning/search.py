@@ -93,9 +93,10 @@ def _run(hunt: Trials, order: Order) -> Iterator[int]:
     for _ in _one_by_one(hunt, left) if order.studies.workers == 1 else side_by_side(order, left):
         done += 1
         yield min(done, hunt.wanted)
-    if not order.studies.joining:
-        for number in hunt.numbers(TrialState.RUNNING):
-            hunt.run(number)
+    again = [] if order.studies.joining else hunt.numbers(TrialState.RUNNING)
+    for number in again:
+        hunt.run(number)
+    if again:
         yield len(hunt.finished())
 
 
