@@ -88,7 +88,7 @@ def main(customers: int, many: int, trees: int) -> None:
         )
 
     say("libraries")
-    with tempfile.TemporaryDirectory(dir=".") as name:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ledger = folder / "orders.parquet"
         ledger_rows(customers, days, rng).write_parquet(ledger)

@@ -70,8 +70,10 @@ class Vocabulary:
 
 def matrix_of(table: pa.Table, vocabulary: Vocabulary) -> Float:
     """Turn a table of features into a matrix in the catalogue's order; null is NaN."""
-    columns = [_column(table, name, vocabulary) for name in NAMES]
-    return np.ascontiguousarray(np.column_stack(columns), dtype=np.float64)
+    matrix = np.empty((table.num_rows, len(NAMES)))
+    for place, name in enumerate(NAMES):
+        matrix[:, place] = _column(table, name, vocabulary)
+    return matrix
 
 
 def _column(table: pa.Table, name: str, vocabulary: Vocabulary) -> Float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import pipelines.train
 from features.settings import Settings
 from features.workspace import Workspace
 from pipelines.context import Context
+from pipelines.train import Retrieved
 from training.dataset import TREE_CATEGORIES, TREE_FEATURES, LabelledDay, tree_matrix
 from training.sampling import sample_customers
 from training.training_set import TrainingSet
@@ -100,25 +101,29 @@ def test_a_training_through_files_learns_from_the_same_rows(
     trained: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ):
     """Retrieved a day at a time, or all days at once; and of a sample only those drawn."""
-    context = Context(Workspace(trained["workspace"]), Settings())
-    ledger = context.ledger()
-    horizon = trained["train"]["horizon_days"]
     last = date.fromisoformat(trained["train"]["as_of"])
-    days = [last - timedelta(days=horizon + 20 * number) for number in (2, 1, 0)]
-    calendar = pipelines.train.Calendar(ledger.first_day, last, horizon, tuple(days))
-    context.snapshots(ledger, [*days, last])
-    retrieve = pipelines.train._historical
-    whole, _ = retrieve(context, ledger, calendar)
+
+    def retrieved(**training: int) -> Retrieved:
+        given = {
+            "churn": {"horizon_days": trained["train"]["horizon_days"]},
+            "training": {"step_days": 20, "max_snapshots": 3, **training},
+        }
+        context = Context(Workspace(trained["workspace"]), Settings.load(overrides=given))
+        return pipelines.train.retrieve(context, context.ledger(), last)
+
+    whole = retrieved()
+    days = list(whole.calendar.matured)
     monkeypatch.setattr(pipelines.train, "ROWS_IN_MEMORY", 1)
-    filed, today = retrieve(context, ledger, calendar)
-    assert whole.folder is None
-    assert filed.folder == context.workspace.scratch
-    assert list(whole.days) == list(filed.days) == days
-    assert all(whole.day(one).equals(filed.day(one)) for one in days)
-    sampled = Settings.load(overrides={"training": {"max_rows": 1000}})
-    few, drawn = retrieve(Context(context.workspace, sampled), ledger, calendar)
-    assert 700 < few.rows < 1300 < whole.rows
-    assert set(drawn["customer_id"].to_pylist()) < set(today["customer_id"].to_pylist())
+    filed = retrieved()
+    assert whole.training_set.folder is None
+    assert filed.training_set.folder == Workspace(trained["workspace"]).scratch
+    assert list(whole.training_set.days) == list(filed.training_set.days) == days
+    for one in days:
+        assert whole.training_set.day(one).equals(filed.training_set.day(one))
+    few = retrieved(max_rows=1000)
+    assert 700 < few.training_set.rows < 1300 < whole.training_set.rows
+    drawn, today = (set(r.today["customer_id"].to_pylist()) for r in (few, whole))
+    assert drawn < today
 
 
 def test_a_training_leaves_no_scratch_files(ingested: Path):

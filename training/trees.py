@@ -58,6 +58,8 @@ BINNING = {"max_bin": 127, "feature_pre_filter": False, "min_data_in_bin": 10}
 
 PREDICTED_ROWS = 200_000
 """Rows that are copied at a time to be predicted."""
+SINGLE_READS = 1000
+"""Rows that are read one by one before the memory that their file took is given back."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class DayRows(lgb.Sequence):  # type: ignore[misc]
         self._day = day
         self._rows = None if task == "churn" else np.flatnonzero(day.purchased)
         self.blank = np.zeros(len(TREE_FEATURES), dtype=bool)
+        self._reads = 0
 
     def __len__(self) -> int:
         return len(self._day.matrix) if self._rows is None else len(self._rows)
@@ -99,12 +102,19 @@ class DayRows(lgb.Sequence):  # type: ignore[misc]
         # A constant column is blank.
         part = tree_matrix(np.atleast_2d(rows))
         part[:, self.blank] = np.nan
-        return part if rows.ndim == 2 else part[0]
+        self._reads += 1
+        if rows.ndim == 2:
+            let_go(self._day.matrix)
+            return part
+        # A row brings its neighbours from the file: those drawn for the bins would bring it all.
+        if self._reads % SINGLE_READS == 0:
+            let_go(self._day.matrix)
+        one: Float = part[0]
+        return one
 
     def __iter__(self) -> Iterator[Float]:
         for start in range(0, len(self), self.batch_size):
             yield self[start : start + self.batch_size]
-        let_go(self._day.matrix)
 
 
 @dataclass
@@ -217,5 +227,5 @@ def correction(booster: lgb.Booster | None, matrix: Float, threads: int = 1) -> 
             added[part] = booster.predict(
                 tree_matrix(matrix[part]), raw_score=True, num_threads=threads
             )
-        let_go(matrix)
+            let_go(matrix)
     return added
