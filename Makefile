@@ -2,6 +2,9 @@
 .PHONY: install demo test check check-full lock mlflow clean
 
 WORKSPACE ?= workspace
+# Two processes of one thread each rather than one of two.
+ALONE = OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1
+WORKERS = -n 2 --dist loadfile
 
 install: .venv/.installed
 
@@ -12,7 +15,7 @@ demo: install
 	@.venv/bin/lifecycle demo --workspace $(WORKSPACE)
 
 test: install
-	@.venv/bin/pytest -m "not full"
+	@$(ALONE) .venv/bin/pytest -m "not full" $(WORKERS)
 
 check: install
 	@scripts/check

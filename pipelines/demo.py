@@ -24,6 +24,9 @@ data:
   name: CDNOW
   currency: USD
   observed_until: {LAST_DAY}
+churn:
+  # A quarter, as in the figures published for these orders.
+  horizon_days: 91
 serving:
   # CDNOW does not say who consented to marketing: plan only, and each action says so.
   consent_unknown: plan

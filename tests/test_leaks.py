@@ -256,7 +256,7 @@ def test_a_definition_that_looks_ahead_stops_the_training(
     values = {"training": {"trials": 0, "max_snapshots": 2}, "churn": {"horizon_days": 60}}
     context = Context(Workspace(root), Settings.load(overrides=values))
     monkeypatch.setattr(history, "known_by", sees_the_next_day)
-    named = r"feature \w+ of customer \d+ on 2024-05-01 is .* it looks into the future"
+    named = r"feature \w+ of customer \d+ on 2024-0[56]-\d\d is .* it looks into the future"
     with pytest.raises(LeakError, match=named):
         train_scorer(context, JUNE)
 

@@ -15,7 +15,7 @@ from features.settings import Settings
 @pytest.mark.parametrize(
     ("file", "environment", "overrides", "expected"),
     [
-        (None, {}, {}, 91),
+        (None, {}, {}, None),
         ("churn: {horizon_days: 30}", {}, {}, 30),
         ("churn: {horizon_days: 30}", {"LIFECYCLE_CHURN__HORIZON_DAYS": "40"}, {}, 40),
         (

@@ -85,7 +85,7 @@ def bundle_folder(root: Path, version: int) -> Path:
 
 
 AS_OF = date(2024, 3, 31)
-QUICK = "churn: {horizon_days: 45}\ntraining: {trials: 1, max_snapshots: 8}\n"
+QUICK = "churn: {horizon_days: 45}\ntraining: {trials: 1, max_snapshots: 8, step_days: 15}\n"
 
 
 def line(client: int, when: str, seen: str, price: float = 999.0, units: int = 9) -> pl.DataFrame:
@@ -502,7 +502,11 @@ def test_value_follows_margin_and_falls_with_the_discount(bundle: ScorerBundle, 
         return replace(bundle, terms=ValueTerms(margin, rate)).predict(matrix[:-2]).clv
 
     assert clv(0.1, 0.5) == pytest.approx(clv(0.1, 1.0) / 2, rel=1e-12)
-    assert (abs(clv(0.2, 1.0)) <= abs(clv(0.0, 1.0))).all()
+    plain = clv(0.0, 1.0)
+    # Who mostly returns has a value below nothing, which a discount raises.
+    gains = (np.diff(plain, axis=1, prepend=0.0) >= 0).all(axis=1)
+    assert gains.mean() > 0.5
+    assert (clv(0.2, 1.0)[gains] <= plain[gains]).all()
 
 
 def test_a_longer_horizon_never_holds_fewer_purchases_and_costs_can_make_it_worth_less(
@@ -1137,13 +1141,13 @@ def test_the_registered_model_predicts_what_the_bundle_does(
 ):
     assert np.isfinite(column(matrix, "category_favourite")).any(), "a shop with categories"
     frame = inputs(stored)
-    answers = bundle.predict(matrix[:-2])
+    numbers = bundle.predict(matrix[:-2]).numbers()
     shuffled = frame[np.random.default_rng(0).permutation(frame.columns)]
     for given_frame in (frame, shuffled):
         said = champion.predict(given_frame)
         assert list(said.columns) == list(OUTPUTS)
         for name in OUTPUTS:
-            assert said[name].to_numpy().tobytes() == getattr(answers, name).tobytes(), name
+            assert said[name].to_numpy().tobytes() == numbers[name].tobytes(), name
 
 
 @pytest.mark.parametrize("name", ["recency_days", "category_favourite", "as_of_day"])

@@ -109,7 +109,9 @@ def test_a_training_through_files_learns_from_the_same_rows(
             "training": {"step_days": 20, "max_snapshots": 3, **training},
         }
         context = Context(Workspace(trained["workspace"]), Settings.load(overrides=given))
-        return pipelines.train.retrieve(context, context.ledger(), last)
+        return pipelines.train.retrieve(
+            context, context.ledger(), last, given["churn"]["horizon_days"]
+        )
 
     whole = retrieved()
     days = list(whole.calendar.matured)

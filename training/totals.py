@@ -43,7 +43,7 @@ def total_interval(
     >>> [round(bound, -2) for bound in total_interval(half, ten, 0.0, 0.0, 0.0)]
     [48400.0, 51700.0]
     >>> [round(bound, -2) for bound in total_interval(half, ten, 0.0, 0.2, 0.1)]
-    [38900.0, 64200.0]
+    [37500.0, 66600.0]
     """
     buys = 1 - churn_probability
     total = float((buys * spend_if_purchase + churn_probability * spend_if_none).sum())
