@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 import os
 import signal
 import struct
@@ -300,11 +301,19 @@ def source_table(keys: str) -> pa.Table:
     return pa.table(columns)
 
 
+NUMBER = itertools.count()
+
+
 class Shop:
     """A Feast repository of its own, with two views of the same customers."""
 
     def __init__(
-        self, folder: Path, keys: str, online: dict[str, Any], engine: str = ENGINE
+        self,
+        folder: Path,
+        keys: str,
+        online: dict[str, Any],
+        engine: str = ENGINE,
+        project: str | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "rows.parquet"
@@ -313,7 +322,9 @@ class Shop:
         pq.write_table(source_table(keys), self.path)
         registry = {"registry_type": "sql", "path": f"sqlite:///{folder / 'registry.db'}"}
         self.config = RepoConfig(
-            project="shop",
+            # Feast remembers what a registry holds by its project and address in memory, which a
+            # later registry can get: one project in two shops has answers for the wrong one.
+            project=project or f"shop_{next(NUMBER)}",
             provider="local",
             registry={**registry, "cache_ttl_seconds": 0},
             offline_store={"type": "duckdb"},
@@ -832,7 +843,7 @@ def test_a_process_that_is_killed_leaves_the_former_values(make: Make):
     shop.materialise(changed(1.0))
     pq.write_table(changed(2.0), shop.path)
     config = {
-        "project": "shop",
+        "project": shop.config.project,
         "provider": "local",
         "registry": {"registry_type": "sql", "path": shop.config.registry.path,
                      "cache_ttl_seconds": 0},
@@ -925,7 +936,7 @@ def test_the_next_materialisation_tidies_up(dying_after_the_switch: Shop):
     shop.materialise(changed(3.0))
     assert seen(shop) == {(3.0, "3.0")}
     client = connect(REDIS)
-    space = f"{shop.online['key_prefix']}:shop:0"
+    space = f"{shop.online['key_prefix']}:{shop.config.project}:0"
     assert client.hgetall(f"{space}:stages") == {}
     assert {len(client.hkeys(key)) for key in client.scan_iter(f"{space}:e:*")} == {2}
 
@@ -952,7 +963,8 @@ def test_an_unstaged_write_is_the_same_where_nobody_reads(redis_there: None, tmp
 def test_generations_stand_side_by_side_and_go_bit_by_bit(redis_shop: Shop, tmp_path: Path):
     shop = redis_shop
     shop.materialise(changed(1.0))
-    green = Shop(tmp_path / "green", "integer", {**shop.online, "generation": "1"})
+    online = {**shop.online, "generation": "1"}
+    green = Shop(tmp_path / "green", "integer", online, project=shop.config.project)
     assert seen(green) == {(None, None)}
     green.materialise(changed(2.0))
     assert (seen(shop), seen(green)) == ({(1.0, "1.0")}, {(2.0, "2.0")})
