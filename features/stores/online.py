@@ -268,7 +268,7 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc] # Feast is untyped
         asked = [_Asked.of(self.view_name(config, table), table, keys) for table, _, keys in tables]
         read: dict[int, tuple[Unpacked, NDArray[np.intp] | None]] = {}
         for group in _same_keys(asked):
-            unique, order = _unique(asked[group[0]].keys)
+            unique, order = in_order(asked[group[0]].keys)
             views = [asked[place].view for place in group]
             for place, found in zip(group, self.lookup(config, views, unique), strict=True):
                 read[place] = found, order
@@ -400,10 +400,15 @@ def _same_keys(asked: Sequence[_Asked]) -> list[list[int]]:
     return groups
 
 
-def _unique(keys: list[bytes]) -> tuple[list[bytes], NDArray[np.intp] | None]:
-    places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
-    if len(places) == len(keys):
+def in_order(keys: list[bytes]) -> tuple[list[bytes], NDArray[np.intp] | None]:
+    """Take each key once, and tell which of those stands where; None if all differ.
+
+    >>> in_order([b"b", b"a", b"b"])
+    ([b'b', b'a'], array([0, 1, 0]))
+    """
+    if len(set(keys)) == len(keys):
         return keys, None
+    places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
     return list(places), np.array([places[key] for key in keys], np.intp)
 
 

@@ -129,7 +129,7 @@ class PackedRedisOnlineStore(PackedOnlineStore):
         names = [view.name.encode() for view in views]
         blobs: list[list[bytes | None]] = [[] for _ in views]
         for start in range(0, len(keys), _KEYS_PER_READ):
-            asked = [space.entities + key for key in keys[start : start + _KEYS_PER_READ]]
+            asked = map(space.entities.__add__, keys[start : start + _KEYS_PER_READ])
             answer = _run(client, READ, [space.stages, *asked], names)
             for place, view in enumerate(blobs):
                 view.extend(answer[place])

@@ -160,8 +160,8 @@ def binaries(rows: NDArray[np.void]) -> pa.Array:
 
 def slices(rows: NDArray[np.void]) -> list[bytes]:
     """Cut an array of structures into the bytes of each."""
-    width, raw = rows.dtype.itemsize, rows.tobytes()
-    return [raw[start : start + width] for start in range(0, len(raw), width)]
+    cut: list[bytes] = rows.view(f"V{rows.dtype.itemsize}").tolist()
+    return cut
 
 
 @dataclass(frozen=True)
@@ -394,7 +394,12 @@ def _parts(blobs: Sequence[bytes], places: NDArray[np.intp], schemas: Schemas) -
 def _part(schema: RowSchema, blobs: Sequence[bytes], places: NDArray[np.intp]) -> Part | None:
     """Read rows as if they were of a schema, or give None if they have not its length."""
     width = schema.fixed_bytes
-    raw = b"".join([blob[:width] for blob in blobs] if schema.variable else blobs)
+    if schema.variable:
+        if min(map(len, blobs)) < width:
+            return None
+        # Cuts each row to its fixed part as it copies it: no bytes object a row in between.
+        return Part(schema, places, np.array(blobs, f"S{width}").view(schema.layout), blobs)
+    raw = b"".join(blobs)
     if len(raw) != width * len(blobs):
         return None
     return Part(schema, places, np.frombuffer(raw, schema.layout), blobs)

@@ -17,7 +17,7 @@ from feast import FeatureService, FeatureStore, RepoConfig
 from numpy.typing import NDArray
 
 from features.stores.keys import KeyCodec
-from features.stores.online import PackedOnlineStore, View
+from features.stores.online import PackedOnlineStore, View, in_order
 from features.stores.packing import Part, Unpacked
 from features.stores.schema import FIXED, RowField, RowSchema
 from features.stores.times import Micros
@@ -149,11 +149,7 @@ class RowReader:
         """
         columns = keys if isinstance(keys, Mapping) else {self._codec.names[0]: keys}
         asked = self._codec.of_values(columns)
-        unique = list(dict.fromkeys(asked))
-        order = None
-        if len(unique) < len(asked):
-            place = {key: at for at, key in enumerate(unique)}
-            order = np.array([place[key] for key in asked], np.intp)
+        unique, order = in_order(asked)
         read = self._store.lookup(self._config, [wanted.view for wanted in self._wanted], unique)
         rows = self._rows(read, len(unique))
         return rows if order is None else _spread(rows, order)
@@ -274,20 +270,27 @@ def _fill(matrix: NDArray[np.float64], part: Part, steps: Sequence[_Step]) -> No
         stored = part.rows[step.block]
         if len(step.taken) < stored.shape[1]:
             stored = stored[:, step.taken]
-        values = stored.astype(np.float64, copy=False)
         # A null's place among floats is NaN already.
-        if step.block not in "df":
-            nulls = ~part.valid[:, step.bits]
-            if step.block == "t":
-                nulls |= stored == _NO_TIMESTAMP
-            if nulls.any():
-                values[nulls] = np.nan
+        nulls = None if step.block in "df" else _nulls(part, step, stored)
+        if nulls is not None:
+            stored = stored.astype(np.float64)
+            stored[nulls] = np.nan
+        # What is stored becomes float on its way into the matrix, without a copy in between.
         if whole and step.run is not None:
-            matrix[:, step.run] = values
+            matrix[:, step.run] = stored
         elif whole:
-            matrix[:, step.columns] = values
+            matrix[:, step.columns] = stored
         else:
-            matrix[np.ix_(part.places, step.columns)] = values
+            matrix[np.ix_(part.places, step.columns)] = stored
+
+
+def _nulls(part: Part, step: _Step, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Find which values of a block are null, or give None if none is."""
+    nulls = None if part.complete else ~part.valid[:, step.bits]
+    if step.block == "t":
+        unset = stored == _NO_TIMESTAMP
+        nulls = unset if nulls is None else nulls | unset
+    return nulls if nulls is not None and nulls.any() else None
 
 
 def _spread(rows: Rows, order: NDArray[np.intp]) -> Rows:
