@@ -8,8 +8,8 @@ run, each in a process of its own, Parquet written by all:
 - query a day: the same definition, computed from all lines for every day;
 - hand-written: Polars' streaming engine, written for these features alone, a query a day.
 
-Also: a 37th month added to a store of 36, against the mean month of building the 36 (--grow), and
-the engines against each other (--engines).
+Also: a 37th month added to a store of 36, against the mean month of building the 36 and against the
+last of them, when the shop is as large (--grow), and the engines against each other (--engines).
 """
 
 from __future__ import annotations
@@ -72,8 +72,9 @@ def month_ends(number: int) -> list[date]:
     return [last - timedelta(days=MONTH * back) for back in reversed(range(number))]
 
 
-def carried(orders: Path, days: list[date], folder: Path, name: EngineName = "polars") -> None:
-    """Compute as `ensure_snapshots` does."""
+def carried(orders: Path, days: list[date], folder: Path, name: EngineName = "polars") -> float:
+    """Compute as `ensure_snapshots` does, and tell the processor's seconds of the last day."""
+    last = 0.0
     histories = HistoryFiles(folder / "history", lambda day: "key")
     start = histories.newest(days[0])
     with engine(name) as opened, histories.saving(days[-1]) as kept:
@@ -82,12 +83,17 @@ def carried(orders: Path, days: list[date], folder: Path, name: EngineName = "po
         for part in parts_of(orders) if opened.in_parts else [Part()]:
             before = histories.read(start, part) if start else None
             frames = open_tables(opened, {"orders": orders}, part, [start, *days] if start else ())
+            began = time.process_time()
             for day, table, history in compute(opened, frames, days, Rules(), part, before):
                 writers[day].write(table)
-                if day == days[-1] and history is not None:
-                    kept.write(history)
+                if day == days[-1]:
+                    last += time.process_time() - began
+                    if history is not None:
+                        kept.write(history)
+                began = time.process_time()
         for context in contexts.values():
             context.__exit__(None, None, None)
+    return last
 
 
 def query_a_day(orders: Path, days: list[date], folder: Path) -> None:
@@ -104,16 +110,23 @@ def by_hand(orders: Path, days: list[date], folder: Path) -> None:
         hand_written.snapshot(orders, day_number(day), folder / f"{day}.parquet")
 
 
-Way = Callable[[Path, list[date], Path], None]
+Way = Callable[[Path, list[date], Path], float | None]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds on the clock and of the processor, Python's start left out, and peak GiB."""
+    """Seconds on the clock and of the processor, Python's start left out, and peak GiB.
+
+    Attributes
+    ----------
+    last_cpu
+        The processor's seconds for the last day, where the way tells them.
+    """
 
     seconds: float
     cpu: float
     gibibytes: float
+    last_cpu: float | None
 
     def __str__(self) -> str:
         return f"{self.seconds:7.1f} s, {self.cpu:7.1f} s of CPU, peak {self.gibibytes:.2f} GiB"
@@ -136,11 +149,11 @@ def _timed(way: Way, orders: Path, days: list[date], folder: Path, send: object)
     # PyArrow imports it at its first conversion: a second of Python's start, which is not counted.
     import_module("pandas")
     start, before = time.perf_counter(), _cpu()
-    way(orders, days, folder)
+    last = way(orders, days, folder)
     seconds = time.perf_counter() - start
     cpu = _cpu() - before
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    send.send(Cost(seconds, cpu, peak))  # type: ignore[attr-defined]
+    send.send(Cost(seconds, cpu, peak, last))  # type: ignore[attr-defined]
 
 
 def _cpu() -> float:
@@ -182,6 +195,11 @@ def grow(orders: Path, folder: Path) -> None:
     clock = added.seconds / built.seconds * len(store)
     cpu = added.cpu / built.cpu * len(store)
     print(f"one more / the mean month: {clock:.2f} by the clock, {cpu:.2f} by the processor")
+    if built.last_cpu is not None:
+        print(
+            f"one more / the last of the {len(store)}: {added.cpu / built.last_cpu:.2f} by the "
+            "processor, with reading and writing what orders added up to"
+        )
 
 
 def engines(orders: Path, folder: Path) -> None:
