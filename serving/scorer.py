@@ -197,6 +197,15 @@ class Scorer:
             "currency": self.bundle.currency,
         }
 
+    @property
+    def deciders(self) -> str:
+        """Everything but a customer's facts that an answer follows from; part of decision ids."""
+        bundle = self.bundle
+        return (
+            f"model {self.model_version} of {bundle.as_of} by {bundle.feature_service}, "
+            f"playbook {self.playbook_version}, consent unknown: {self._consent_unknown}"
+        )
+
     def _flags(self, prospect: bool, one_order: bool, in_sample: bool) -> list[str]:
         flags = ["prospect"] if prospect else []
         if one_order:

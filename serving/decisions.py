@@ -1,0 +1,59 @@
+"""What names a decision: the same facts of the same customer, answered by the same models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+Customer = int | str | None
+
+
+def decision_ids(
+    deciders: str, customers: Sequence[Customer], matrix: NDArray[np.float64]
+) -> list[str]:
+    """Name the answers to some customers.
+
+    An id is a digest of everything that an answer follows from, so batch and endpoint give the same
+    one, a repeated question gives it again, and a changed fact gives another. The language of an
+    answer, and how its reasons were found, are no part of the decision.
+
+    Parameters
+    ----------
+    deciders
+        What answers: versions of the models and the playbook, and how consent is treated.
+    customers
+        Whose rows they are; None where a request does not say.
+    matrix
+        Float64, shape (n, features): the rows that are scored.
+
+    Returns
+    -------
+    list of str
+        32 hexadecimal digits each.
+
+    Examples
+    --------
+    >>> rows = np.array([[1.0, 2.0], [1.0, np.nan]])
+    >>> first, second = decision_ids("model 1", [7, 7], rows)
+    >>> [first] == decision_ids("model 1", [7], rows[:1]), first == second
+    (True, False)
+
+    A customer named 7 is not the one named "7":
+
+    >>> decision_ids("model 1", ["7"], rows[:1]) == [first]
+    False
+    """
+    start = blake2b(deciders.encode(), digest_size=16)
+    # One pattern of bits for what is one value to every model: zero of either sign, NaN of any kind.
+    rows = np.ascontiguousarray(matrix + 0.0)
+    rows[np.isnan(rows)] = np.nan
+    ids = []
+    for customer, row in zip(customers, rows, strict=True):
+        digest = start.copy()
+        digest.update(repr(customer).encode())
+        digest.update(row)
+        ids.append(digest.hexdigest())
+    return ids
