@@ -47,7 +47,7 @@ def decision_ids(
     False
     """
     start = blake2b(deciders.encode(), digest_size=16)
-    # One pattern of bits for what is one value to every model: zero of either sign, NaN of any kind.
+    # What is one value to every model has one pattern of bits: zero of either sign, any NaN.
     rows = np.ascontiguousarray(matrix + 0.0)
     rows[np.isnan(rows)] = np.nan
     ids = []
