@@ -80,6 +80,10 @@ class Learned:
         the last is the newest matured day. Empty where there are no earlier labels.
     judged_trees
         Whether trees took part in that; with little history only the prior could.
+    pool
+        What calibrations and intervals are fitted on.
+    outcomes
+        Every labelled day, those too early to learn from among them: what levels are forecast from.
     """
 
     calendar: Calendar
@@ -88,7 +92,7 @@ class Learned:
     judged: tuple[Judged, ...]
     judged_trees: bool
     pool: tuple[Predicted, ...]
-    matured: tuple[LabelledDay, ...]
+    outcomes: tuple[LabelledDay, ...]
 
 
 def learn(
@@ -111,6 +115,7 @@ def learn(
     by_day = {d.as_of: d for d in days}
     check_enough(by_day.get(calendar.evaluation), calendar)
     matured = [by_day[d] for d in calendar.matured if d in by_day]
+    outcomes = [by_day[d] for d in calendar.labelled if d in by_day]
     earlier = _pool_days(calendar, by_day, calendar.evaluation)
     recipe = search(calendar, by_day, trials, machine, say, studies)
     pool = []
@@ -118,13 +123,13 @@ def learn(
     for done, day in enumerate(foldable, start=1):
         pool.append(_predict(recipe, calendar, by_day, day))
         say("rolling-origin predictions", done, len(foldable))
-    judged = judge_days(calendar, matured, pool)
+    judged = judge_days(calendar, outcomes, pool)
     if not earlier:
-        judged = judge_days(calendar, matured, [Predicted.bare(d) for d in matured], trees=False)
+        judged = judge_days(calendar, outcomes, [Predicted.bare(d) for d in matured], trees=False)
     trees = recipe.fit(matured) if pool else Trees()
     say("final trees", 1, 1)
     final = tuple(pool) or tuple(Predicted.bare(d) for d in matured)
-    return Learned(calendar, recipe, trees, tuple(judged), bool(earlier), final, tuple(matured))
+    return Learned(calendar, recipe, trees, tuple(judged), bool(earlier), final, tuple(outcomes))
 
 
 def check_enough(newest: LabelledDay | None, calendar: Calendar) -> None:
@@ -157,15 +162,22 @@ def judge_days(
     pool: Sequence[Predicted],
     trees: bool = True,
 ) -> list[Judged]:
-    """Judge every day of a pool by what the days before it, as far as matured by then, taught."""
+    """Judge every day of a pool by what the days before it, as far as matured by then, taught.
+
+    Parameters
+    ----------
+    days
+        Every labelled day, oldest first.
+    """
     judged: list[Judged] = []
     for predicted in pool:
         as_of = predicted.day.as_of
         known = calendar.before(as_of)
         before = [p for p in pool if p.day.as_of in known]
         if any(p.day.purchased.any() for p in before):
-            matured = [day for day in days if day.as_of in known]
-            adjustment = adjust(before, matured, as_of, calendar.horizon_days, trees)
+            over = calendar.over_by(as_of)
+            outcomes = [day for day in days if day.as_of in over]
+            adjustment = adjust(before, outcomes, calendar, as_of, trees)
             judged.append(judge(predicted, adjustment))
     return judged
 

@@ -105,7 +105,7 @@ def served(
     if not learned.judged_trees or evaluation is None or evaluation.beats_baselines:
         return learned, contests, evaluation, has_trees
     pool = [Predicted.bare(predicted.day) for predicted in learned.pool]
-    judged = tuple(judge_days(learned.calendar, learned.matured, pool, trees=False))
+    judged = tuple(judge_days(learned.calendar, learned.outcomes, pool, trees=False))
     learned = replace(learned, judged=judged)
     contests = _contests(learned, days, settings)
     return learned, contests, _evaluated(contests, never, learned.calendar, settings), False
@@ -190,9 +190,7 @@ def _bundle(
         vocabulary=vocabulary,
         prior=prior,
         trees=learned.trees if trusted else Trees(),
-        adjustment=adjust(
-            learned.pool, learned.matured, calendar.as_of, calendar.horizon_days, trees=trusted
-        ),
+        adjustment=adjust(learned.pool, learned.outcomes, calendar, calendar.as_of, trees=trusted),
         thresholds=UNFITTED,
         middle=Middle.of(buyers, calendar.horizon_days),
         conversion=Conversion.fit(never, calendar.horizon_days, prior.mean_order_value),
