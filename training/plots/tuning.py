@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from training.answers import BTYD, PRODUCT
@@ -46,12 +47,15 @@ def tuning(trials: Sequence[Trial], task: str) -> Figure:
             where = np.log(where)
             # A logarithmic axis takes three times as long to draw.
             axes.set_xticks(np.log(marks), [f"{mark:g}" for mark in marks])
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(3))
         _slice(axes, where, loss)
         told = explained(where, loss)
         label(axes, name + (f": {told:.0%}" if np.isfinite(told) else ""), "", "")
     for place, axes in enumerate(panels):
         axes.set_ylim(*_limits(loss))
         axes.tick_params(labelsize=8)
+        axes.yaxis.set_major_locator(MaxNLocator(4))
         if place % 4:
             axes.set_yticklabels([])
         else:

@@ -24,8 +24,6 @@ COLUMNS = (
     "tags.`evaluation_day`",
     "tags.`as_of`",
     "tags.`kind`",
-    "attributes.`Models`",
-    "attributes.`Dataset`",
 )
 
 
@@ -85,11 +83,11 @@ def view() -> str:
     It is the MLflow UI's own format, of 3.17, and documented nowhere: a UI that no longer reads it
     says so and shows its usual table.
     """
-    order = "metrics.`skill/primary`"
     return json.dumps(
         {
             "selectedColumns": list(COLUMNS),
-            "orderByKey": order,
+            "columnOrder": list(COLUMNS),
+            "orderByKey": "metrics.`skill/primary`",
             "orderByAsc": False,
             "searchFilter": "",
         }

@@ -29,6 +29,8 @@ OF_A_DAY = (
     "spend_gini", "spend_deviance", "spend_total_ratio", "spend_decile_error",
     "coverage_90", "interval_score_90",
 )  # fmt: skip
+DIGITS = 6
+"""That are worth reading; `evaluation.json` has them all."""
 POOLED = ("auc", "log_loss", "spend_gini", "spend_deviance", "interval_score_90")
 
 
@@ -50,6 +52,15 @@ class Number:
     day: date | None = None
 
     @property
+    def rounded(self) -> float:
+        """The value to :data:`DIGITS` digits.
+
+        >>> Number("skill/primary", 0.058265661467).rounded
+        0.0582657
+        """
+        return float(f"{self.value:.{DIGITS}g}")
+
+    @property
     def moment(self) -> int | None:
         """Midnight of the day in milliseconds since 1970, as MLflow keeps time."""
         if self.day is None:
@@ -61,9 +72,10 @@ class Number:
 
 def judged(evaluation: Evaluation) -> list[Number]:
     """Skills over all judged days, and raw figures of each day and of all together."""
-    numbers = [*_skills(evaluation), *_pooled(evaluation)]
+    numbers = [*_skills(evaluation)]
     for day in evaluation.days:
         numbers += _of_day(day)
+    numbers += _pooled(evaluation)
     return [number for number in numbers if np.isfinite(number.value)]
 
 
@@ -97,11 +109,12 @@ def _pooled(evaluation: Evaluation) -> Iterator[Number]:
     pooled = evaluation.pooled
     for name in POOLED:
         yield Number(f"pooled/{name}", pooled.metrics[PRODUCT][name])
-        for method in BASELINES:
-            yield Number(f"baseline/{method}_{name}", pooled.metrics[method][name])
     yield Number("pooled/calibration_excess", pooled.calibration_excess)
     yield Number("pooled/coverage_90", pooled.coverage)
     yield Number("pooled/totals_inside", pooled.totals_inside)
+    for method in BASELINES:
+        for name in POOLED:
+            yield Number(f"baseline/{method}_{name}", pooled.metrics[method][name])
 
 
 def _of_day(day: DayEvaluation) -> Iterator[Number]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -55,8 +56,8 @@ def log_boosters(trees: Trees) -> None:
             )
 
 
-def register(bundle: ScorerBundle) -> Registered:
-    """Log a bundle as a model, and register it as a new version of the scorer."""
+def register(bundle: ScorerBundle, tags: Mapping[str, str]) -> Registered:
+    """Log a bundle as a model, and register it as a new version of the scorer, with tags."""
     import mlflow  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:
@@ -69,10 +70,10 @@ def register(bundle: ScorerBundle) -> Registered:
             artifacts={"bundle": str(files)},
             signature=_signature(catalogue.NAMES, NUMBERS, catalogue.CATEGORIES),
             pip_requirements=_requirements(),
-            registered_model_name=MODEL,
             metadata={"feature_service": bundle.feature_service, "kind": bundle.kind},
         )
-    return Registered(int(logged.registered_model_version), str(logged.model_id), manifest_sha256)
+    made = mlflow.register_model(logged.model_uri, MODEL, tags=dict(tags))
+    return Registered(int(made.version), str(logged.model_id), manifest_sha256)
 
 
 def _requirements() -> list[str]:

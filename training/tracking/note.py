@@ -70,11 +70,13 @@ def _beside(evaluation: Evaluation) -> Iterator[str]:
     newest, pooled = evaluation.newest, evaluation.pooled
     yield f"Raw figures of {days_of(evaluation.days)}, to be read beside one another only:"
     yield ""
-    yield f"| | {' | '.join(name for name, _ in COLUMNS.values())} |"
-    yield f"|---{'|---' * len(COLUMNS)}|"
+    # A block of code: MLflow's page leaves no room between the columns of a table.
+    yield "```"
+    yield " " * 22 + "".join(f"{name:>16}" for name, _ in COLUMNS.values())
     for method, name in NAMES.items():
-        cells = [f"{pooled.metrics[method][m]:{how}}" for m, (_, how) in COLUMNS.items()]
-        yield f"| {name} | {' | '.join(cells)} |"
+        values = [f"{pooled.metrics[method][m]:{how}}" for m, (_, how) in COLUMNS.items()]
+        yield f"{name:<22}" + "".join(f"{value:>16}" for value in values)
+    yield "```"
     yield ""
     ours = newest.metrics[PRODUCT]
     yield (

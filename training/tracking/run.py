@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,9 +64,9 @@ def log_training(
         client.log_inputs(run_id, lineage.datasets(training, settings))
         _log_files(training, album, today)
         log_boosters(training.learned.trees)
-        registered = register(bundle)
+        registered = register(bundle, tags)
         _log_numbers(client, run_id, training, drift, registered)
-    _describe(client, registered, words, tags)
+    _describe(client, registered, words)
     return Logged(name, run_id, registered.version)
 
 
@@ -114,15 +113,13 @@ def _describe(
     client: Any,  # noqa: ANN401
     registered: Registered,
     words: str,
-    tags: Mapping[str, str],
 ) -> None:
     if not client.get_registered_model(MODEL).description:
         client.update_registered_model(MODEL, ABOUT_THE_MODEL)
     version = str(registered.version)
     client.update_model_version(MODEL, version, words)
     # The manifest's hash comes last: a version without it was never finished.
-    for key, value in {**tags, MANIFEST_TAG: registered.manifest_sha256}.items():
-        client.set_model_version_tag(MODEL, version, key, value)
+    client.set_model_version_tag(MODEL, version, MANIFEST_TAG, registered.manifest_sha256)
 
 
 def _tags(training: Training, settings: Settings) -> dict[str, str]:

@@ -31,7 +31,7 @@ def log_numbers(
     metrics = [
         Metric(
             n.name,
-            n.value,
+            n.rounded,
             moment if n.moment is None else n.moment,
             n.step,
             model_id=model_id,
