@@ -18,10 +18,10 @@ COLUMNS = (
     "metrics.`skill/primary`",
     "metrics.`skill/primary_lower`",
     "metrics.`skill/primary_upper`",
+    "tags.`evaluation_day`",
+    "tags.`evaluation_days`",
     "metrics.`skill/log_loss`",
     "metrics.`skill/spend_deviance`",
-    "tags.`evaluation_days`",
-    "tags.`evaluation_day`",
     "tags.`as_of`",
     "tags.`kind`",
 )
@@ -73,7 +73,7 @@ on the same customers and days, 0 level, 1 perfect, with its 95% interval (`_low
 the parameter `judged_days`; an easier day flatters any model, so never rank by them. Steps are \
 the judged days. `baseline/...` are the rivals on the days of `pooled/...`.
 - Each run says in words what it is worth; its pictures are under Artifacts, `plots`.
-- Search: `tags.grade = 'A'`, `tags.kind = 'lightgbm'`, `metrics.\\`skill/primary\\` > 0.05`.
+- Search: `tags.grade = 'A'`, `tags.kind = 'lightgbm'`, ``metrics.`skill/primary` > 0.05``.
 """
 
 
