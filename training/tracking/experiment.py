@@ -80,8 +80,8 @@ the judged days. `baseline/...` are the rivals on the days of `pooled/...`.
 def view() -> str:
     """Give the state of the runs' table that the link opens.
 
-    It is the MLflow UI's own format, of 3.17, and documented nowhere: a UI that no longer reads it
-    says so and shows its usual table.
+    It is the MLflow UI's own format, of 3.17, and documented nowhere: a UI that cannot read it
+    opens the experiment's start page instead.
     """
     return json.dumps(
         {
