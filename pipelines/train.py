@@ -26,7 +26,8 @@ from training.contest_files import judged_file, write_contests
 from training.evaluation import Evaluation
 from training.recipe import ALL_TASKS, Recipe
 from training.sampling import sample_customers
-from training.tracking import Training, log_training
+from training.tracking.run import log_training
+from training.tracking.training import Training
 from training.train import join, train
 from training.training_set import TrainingSet
 from training.tuning.studies import Studies

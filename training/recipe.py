@@ -6,8 +6,8 @@ predictions of days that the trees behind it had not learned from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from training.adjustment import Predicted, adjust, judge
 from training.calendar import Calendar
 from training.dataset import LabelledDay
 from training.judged import Judged
+from training.rounds import Curve, curve
 from training.trees import Machine, Rows, Task, correction, fit
 from training.tuning.folds import folds
 from training.tuning.search import Tuned, tune
@@ -84,6 +85,9 @@ class Learned:
         What calibrations and intervals are fitted on.
     outcomes
         Every labelled day, those too early to learn from among them: what levels are forecast from.
+    curves
+        How the loss of the newest rolling-origin trees fell: on the newest day that they had
+        learned from, and on the day after, which they had not.
     """
 
     calendar: Calendar
@@ -93,6 +97,7 @@ class Learned:
     judged_trees: bool
     pool: tuple[Predicted, ...]
     outcomes: tuple[LabelledDay, ...]
+    curves: Mapping[Task, tuple[Curve, ...]] = field(default_factory=dict)
 
 
 def learn(
@@ -119,9 +124,14 @@ def learn(
     earlier = _pool_days(calendar, by_day, calendar.evaluation)
     recipe = search(calendar, by_day, trials, machine, say, studies)
     pool = []
+    curves: dict[Task, tuple[Curve, ...]] = {}
     foldable = [d for d in calendar.foldable() if d in by_day][-ROLLING_DAYS:]
     for done, day in enumerate(foldable, start=1):
-        pool.append(_predict(recipe, calendar, by_day, day))
+        earlier_days = [by_day[d] for d in calendar.before(day) if d in by_day]
+        unseen = recipe.fit(earlier_days)
+        pool.append(_predict(unseen, by_day[day], machine))
+        if day == foldable[-1]:
+            curves = _curves(unseen, (earlier_days[-1], by_day[day]), machine)
         say("rolling-origin predictions", done, len(foldable))
     judged = judge_days(calendar, outcomes, pool)
     if not earlier:
@@ -129,7 +139,9 @@ def learn(
     trees = recipe.fit(matured) if pool else Trees()
     say("final trees", 1, 1)
     final = tuple(pool) or tuple(Predicted.bare(d) for d in matured)
-    return Learned(calendar, recipe, trees, tuple(judged), bool(earlier), final, tuple(outcomes))
+    return Learned(
+        calendar, recipe, trees, tuple(judged), bool(earlier), final, tuple(outcomes), curves
+    )
 
 
 def check_enough(newest: LabelledDay | None, calendar: Calendar) -> None:
@@ -227,12 +239,19 @@ def _sample(days: Sequence[LabelledDay], task: Task, rng: np.random.Generator) -
     ]
 
 
-def _predict(
-    recipe: Recipe, calendar: Calendar, by_day: dict[date, LabelledDay], day: date
-) -> Predicted:
-    trees = recipe.fit([by_day[d] for d in calendar.before(day) if d in by_day])
-    labelled = by_day[day]
-    return Predicted(labelled, *trees.corrections(labelled.matrix, recipe.machine.threads))
+def _predict(trees: Trees, day: LabelledDay, machine: Machine) -> Predicted:
+    return Predicted(day, *trees.corrections(day.matrix, machine.threads))
+
+
+def _curves(
+    trees: Trees, days: Sequence[LabelledDay], machine: Machine
+) -> dict[Task, tuple[Curve, ...]]:
+    found: dict[Task, tuple[Curve, ...]] = {}
+    for task in ALL_TASKS:
+        booster = getattr(trees, task)
+        curves = [curve(task, booster, day, machine.seed, machine.threads) for day in days]
+        found[task] = tuple(c for c in curves if c is not None)
+    return found
 
 
 def parameters_of(recipe: Recipe) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from training.population import StageThresholds, fit_thresholds
 from training.prior import Prior, column
 from training.prospects import Conversion, NeverBought
 from training.recipe import Learned, Recipe, Say, Trees, check_enough, judge_days, learn, search
-from training.tracking import Training
+from training.tracking.training import Training, sample_of
 from training.training_set import TrainingSet
 from training.trees import Machine
 from training.tuning.studies import Studies
@@ -80,8 +80,17 @@ def train(
         learned, contests, evaluation, trusted = served(learned, days, never, settings)
         say("judging", 1, 1)
         bundle = _bundle(learned, trusted, never, vocabulary, today, history_from, settings)
+    customers, sample = sample_of(today, settings.training.seed)
     return Training(
-        bundle, learned, evaluation, contests, tuple(days), fingerprint, training_set.rows
+        bundle=bundle,
+        learned=learned,
+        evaluation=evaluation,
+        contests=contests,
+        days=tuple(days),
+        fingerprint=fingerprint,
+        rows=training_set.rows,
+        customers=customers,
+        today=sample,
     )
 
 
