@@ -12,6 +12,7 @@ from pipelines.features import compute_features
 from serving.scorer import Scorer
 
 SERVICE = "serving.service:Lifecycle"
+_METRICS_FOLDERS = ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -45,9 +46,14 @@ def serve_command(
             f"without an API key the endpoint listens on loopback only, not on {host}; set "
             "serving.api_keys (`lifecycle key NAME` makes one), or leave out --host"
         )
+    workspace = context.workspace.root.resolve()
     environment = {
-        **os.environ,
-        "LIFECYCLE_WORKSPACE": str(context.workspace.root.resolve()),
+        # Feast names a folder of this process's own, which is gone when the server runs.
+        **{name: value for name, value in os.environ.items() if name not in _METRICS_FOLDERS},
+        # There BentoML collects its workers' metrics, and a server that starts empties it: each
+        # has its own.
+        "BENTOML_HOME": os.environ.get("BENTOML_HOME", str(workspace / "serving" / str(port))),
+        "LIFECYCLE_WORKSPACE": str(workspace),
         "BENTOML_DO_NOT_TRACK": "True",
         "PYTHONWARNINGS": "ignore",
     }
