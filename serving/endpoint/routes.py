@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from features import __version__
@@ -34,7 +34,7 @@ from serving.endpoint.messages import (
     Versions,
 )
 from serving.endpoint.metrics import Metrics
-from serving.endpoint.openapi import openapi
+from serving.endpoint.openapi import PAGE, openapi
 from serving.endpoint.refusals import REQUEST_ID, Refusal
 from serving.sentences import LANGUAGES
 
@@ -173,11 +173,14 @@ def application(desk: Desk, settings: ServingSettings, metrics: Metrics) -> Star
     async def describe(request: Request) -> Response:
         return _json(openapi(__version__))
 
+    async def page(request: Request) -> Response:
+        return HTMLResponse(PAGE)
+
     async def other(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         code, message = {
-            404: ("not_found", "there is nothing here; see /v1/openapi.json"),
-            405: ("method_not_allowed", "this route takes another method; see /v1/openapi.json"),
+            404: ("not_found", "there is nothing here; see /v1/docs"),
+            405: ("method_not_allowed", "this route takes another method; see /v1/docs"),
         }.get(status, ("error", "the request cannot be answered"))
         response = Refusal(status, code, message).response(request_id_of(request))
         if isinstance(error, HTTPException) and error.headers:
@@ -193,6 +196,7 @@ def application(desk: Desk, settings: ServingSettings, metrics: Metrics) -> Star
             Route("/events", door.guarded(events, "push"), methods=["POST"]),
             Route("/state", door.guarded(state, "admin"), methods=["GET"]),
             Route("/openapi.json", describe, methods=["GET"]),
+            Route("/docs", page, methods=["GET"]),
         ],
         exception_handlers={HTTPException: other},
     )

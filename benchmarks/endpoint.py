@@ -1,0 +1,297 @@
+"""Requests a second of the endpoint, beside a floor that only predicts, and FastAPI for the same.
+
+The workspace is given (--workspace, as `make demo` leaves it). Every server has one worker and the
+same predict call, and is asked for one customer of 400 in turn, over 8 connections, by a load in a
+process of its own on the other core. Rounds are interleaved and medians are printed:
+
+- floor: bare Starlette and orjson, features in the request, only the prediction comes back;
+- features: `POST /v1/features/score`, the full answer (key, decision record, fast reasons, stage,
+  action);
+- customers: `POST /v1/customers/score`, the same from the embedded store;
+- fastapi: FastAPI and pydantic, features in the request, doing the work of the full answer.
+
+Then, by customer id: the latency at a steady rate on two workers (--rate), and how long an alias
+moved by `promote` takes to answer, with the requests that failed meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pyarrow.parquet as pq
+
+from features import catalogue
+from features.ingest.ledger import Ledger
+from features.settings import Settings
+from features.snapshots import snapshot_folder
+from features.workspace import Workspace
+from training.registry import open_registry
+
+KEY = "benchmark"
+CUSTOMERS = 400
+CONNECTIONS = 8
+START_SECONDS = 120.0
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def serving(command: list[str], workspace: Path, ready: str) -> Iterator[str]:
+    """Run a server on a port of its own until the block ends."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "LIFECYCLE_WORKSPACE": str(workspace),
+        "LIFECYCLE_SERVING__API_KEYS__BENCHMARK__SHA256": hashlib.sha256(KEY.encode()).hexdigest(),
+        "PYTHONPATH": str(Path(__file__).parent.parent),
+        "OMP_NUM_THREADS": "1",
+    }
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)], env=environment, stdout=log, stderr=log
+        )
+        address = f"http://127.0.0.1:{port}"
+        try:
+            until = time.monotonic() + START_SECONDS
+            while True:
+                if process.poll() is not None or time.monotonic() > until:
+                    log.seek(0)
+                    raise RuntimeError(log.read().decode()[-3000:])
+                try:
+                    if httpx.get(address + ready).status_code == 200:
+                        break
+                except httpx.TransportError:
+                    pass
+                time.sleep(0.2)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def rows_of(workspace: Workspace) -> tuple[list[int], list[dict[str, Any]]]:
+    """Customers of the newest snapshot who have bought, and their rows as a request has them."""
+    ledger = Ledger(workspace)
+    folder = snapshot_folder(workspace, ledger.customer_id_type)
+    file = max(folder.glob("*.parquet"))
+    table = pq.read_table(file).slice(0, 20 * CUSTOMERS)
+    rows = [row for row in table.to_pylist() if row["purchases"]]
+    chosen = np.random.default_rng(3).choice(len(rows), CUSTOMERS, replace=False)
+    names = [name for name in catalogue.NAMES if name != "as_of_day"]
+    bodies = [
+        {"rows": [{"as_of": file.stem, "features": {name: rows[place][name] for name in names}}]}
+        for place in chosen
+    ]
+    return [rows[place]["customer_id"] for place in chosen], bodies
+
+
+def _load(
+    address: str,
+    route: str,
+    bodies: list[bytes],
+    seconds: float,
+    rate: float | None,
+    send: Connection,
+) -> None:
+    """Ask for a while: each connection in turn, or at a steady rate whatever the answers take."""
+    send.send(asyncio.run(_asked(address, route, bodies, seconds, rate)))
+
+
+async def _asked(
+    address: str, route: str, bodies: list[bytes], seconds: float, rate: float | None
+) -> tuple[list[float], int, float]:
+    host, _, port = address.removeprefix("http://").partition(":")
+    requests = [
+        f"POST {route} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {KEY}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        + body
+        for body in bodies
+    ]
+    taken: list[float] = []
+    failed = asked = 0
+    free: asyncio.Queue[Any] = asyncio.Queue()
+    for _ in range(CONNECTIONS if rate is None else 8 * CONNECTIONS):
+        free.put_nowait(await asyncio.open_connection(host, int(port)))
+
+    async def ask(place: int, due: float) -> None:
+        nonlocal failed
+        reader, writer = await free.get()
+        writer.write(requests[place % len(requests)])
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        await reader.readexactly(length)
+        taken.append(time.perf_counter() - due)
+        failed += b" 200 " not in head[:16]
+        free.put_nowait((reader, writer))
+
+    began = time.perf_counter()
+    if rate is None:
+
+        async def turn(first: int) -> None:
+            place = first
+            while time.perf_counter() - began < seconds:
+                await ask(place, time.perf_counter())
+                place += CONNECTIONS
+
+        await asyncio.gather(*(turn(first) for first in range(CONNECTIONS)))
+    else:
+        tasks = set()
+        while (due := began + asked / rate) < began + seconds:
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            # Waiting for a connection counts: from when it should have been asked.
+            task = asyncio.ensure_future(ask(asked, due))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            asked += 1
+        await asyncio.gather(*tasks)
+    return taken, failed, time.perf_counter() - began
+
+
+def load(
+    address: str, route: str, bodies: list[bytes], seconds: float, rate: float | None = None
+) -> tuple[list[float], int, float]:
+    """Ask from a process of its own; seconds of each request, failures, seconds in all."""
+    context = multiprocessing.get_context("spawn")
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=_load, args=(address, route, bodies, seconds, rate, send))
+    process.start()
+    send.close()
+    found: tuple[list[float], int, float] = receive.recv()
+    process.join()
+    return found
+
+
+def compare(workspace: Path, rounds: int, seconds: float) -> None:
+    ids, given = rows_of(Workspace(workspace))
+    features = [json.dumps(body).encode() for body in given]
+    customers = [json.dumps({"customer_ids": [one]}).encode() for one in ids]
+    peers = [sys.executable, "-m", "uvicorn", "--workers", "1", "--log-level", "warning",
+             "--no-access-log", "--app-dir", str(Path(__file__).parent)]  # fmt: skip
+    product = [sys.executable, "-m", "pipelines.cli", "--workspace", str(workspace), "serve"]
+    with (
+        serving([*peers, "endpoint_peers:floor"], workspace, "/ready") as floor,
+        serving([*peers, "endpoint_peers:fastapi_app"], workspace, "/ready") as fastapi,
+        serving(product, workspace, "/readyz") as ours,
+    ):
+        ways = {
+            "floor: bare Starlette and orjson": (floor, "/score", features),
+            "features in the request": (ours, "/v1/features/score", features),
+            "by customer id": (ours, "/v1/customers/score", customers),
+            "FastAPI and pydantic, features": (fastapi, "/score", features),
+        }
+        taken: dict[str, list[float]] = {name: [] for name in ways}
+        for way in ways.values():
+            load(*way, 1.0)
+        for _ in range(rounds):
+            for name, way in ways.items():
+                latencies, failed, passed = load(*way, seconds)
+                if failed:
+                    raise RuntimeError(f"{name}: {failed} of {len(latencies)} requests failed")
+                taken[name].append(len(latencies) / passed)
+    medians = {name: statistics.median(rates) for name, rates in taken.items()}
+    least = next(iter(medians.values()))
+    for name, rate in medians.items():
+        print(f"{name:34} {rate:7.0f} requests/s, {rate / least:.2f} of the floor", flush=True)
+
+
+def steady(workspace: Path, rate: float, seconds: float) -> None:
+    ids, _ = rows_of(Workspace(workspace))
+    bodies = [json.dumps({"customer_ids": [one]}).encode() for one in ids]
+    product = [sys.executable, "-m", "pipelines.cli", "--workspace", str(workspace), "serve"]
+    with serving([*product, "--workers", "2"], workspace, "/readyz") as ours:
+        load(ours, "/v1/customers/score", bodies, 3.0, rate)
+        latencies, failed, _ = load(ours, "/v1/customers/score", bodies, seconds, rate)
+    p50, p99 = np.quantile(latencies, [0.5, 0.99]) * 1000
+    print(
+        f"by customer id at {rate:.0f} requests/s on two workers: p50 {p50:.1f} ms, p99 "
+        f"{p99:.1f} ms, {failed} of {len(latencies)} failed",
+        flush=True,
+    )
+
+
+def swap(workspace: Path, seconds: float) -> None:
+    """Move the alias to a copy of the champion under load, and see when it answers."""
+    registry = open_registry(Workspace(workspace), Settings())
+    champion = registry.require_champion()
+    client = registry._client
+    twin = client.create_model_version(
+        "lifecycle-scorer",
+        client.get_model_version("lifecycle-scorer", str(champion.version)).source,
+        champion.run_id,
+        tags=champion.tags,
+    )
+    ids, _ = rows_of(Workspace(workspace))
+    bodies = [json.dumps({"customer_ids": [one]}).encode() for one in ids]
+    product = [sys.executable, "-m", "pipelines.cli", "--workspace", str(workspace), "serve"]
+    context = multiprocessing.get_context("spawn")
+    receive, send = context.Pipe(duplex=False)
+    waits = []
+    with serving(product, workspace, "/readyz") as ours, httpx.Client(base_url=ours) as asked:
+        headers = {"authorization": f"Bearer {KEY}"}
+        process = context.Process(
+            target=_load, args=(ours, "/v1/customers/score", bodies, seconds, 50.0, send)
+        )
+        process.start()
+        for number in [int(twin.version), champion.version] * 3:
+            time.sleep(1.5)
+            moved = time.perf_counter()
+            client.set_registered_model_alias("lifecycle-scorer", "champion", str(number))
+            while True:
+                answer = asked.post(
+                    "/v1/customers/score", json={"customer_ids": [ids[0]]}, headers=headers
+                )
+                if answer.json()["versions"]["model"] == number:
+                    break
+                time.sleep(0.01)
+            waits.append(time.perf_counter() - moved)
+        latencies, failed, _ = receive.recv()
+        process.join()
+    print(
+        f"an alias moved answers after {statistics.median(waits):.2f} s, at most {max(waits):.2f} "
+        f"s; {failed} of {len(latencies)} requests failed meanwhile"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--workspace", type=Path, default=Path("workspace"))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rate", type=float, default=300.0)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        # A copy: aliases are moved, and decisions kept.
+        workspace = Path(folder) / "workspace"
+        shutil.copytree(given.workspace, workspace)
+        compare(workspace, given.rounds, given.seconds)
+        steady(workspace, given.rate, 4 * given.seconds)
+        swap(workspace, 15.0)
+
+
+if __name__ == "__main__":
+    main()
