@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from features.ingest.contract import TABLES
 from serving.endpoint.messages import (
     CustomersRequest,
     CustomerView,
@@ -105,7 +106,10 @@ def openapi(version: str) -> dict[str, Any]:
     )
     schema: dict[type[Struct], Any] = dict(zip([*shapes, ErrorResponse], found, strict=True))
     # Every feature has its own type, and there are no others.
-    components["FeatureRow"]["properties"]["features"]["additionalProperties"] = False
+    row = components["FeatureRow"]["properties"]
+    row["features"]["additionalProperties"] = False
+    row["as_of"]["format"] = "date"
+    components["ForesightRequest"]["properties"]["events"]["propertyNames"] = {"enum": [*TABLES]}
     examples = json.loads(EXAMPLES.read_text(encoding="utf-8"))
     paths = {
         path: {route.method: _operation(route, schema, examples.get(path, {}))}
