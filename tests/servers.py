@@ -1,6 +1,6 @@
 """Real servers to test on.
 
-They are looked for on this machine, or where LIFECYCLE_TEST_REDIS and LIFECYCLE_TEST_POSTGRES say.
+They are looked for on this machine, or where TESTS_REDIS and TESTS_POSTGRES say.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-REDIS = os.environ.get("LIFECYCLE_TEST_REDIS", "redis://127.0.0.1:6379/9")
-POSTGRES = os.environ.get("LIFECYCLE_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
+REDIS = os.environ.get("TESTS_REDIS", "redis://127.0.0.1:6379/9")
+POSTGRES = os.environ.get("TESTS_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
 
 
 def unavailable(server: str, error: Exception) -> None:
