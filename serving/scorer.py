@@ -181,7 +181,7 @@ class Scorer:
             "action_value_high": chosen.action_value_high.tolist(),
             "action_effect": chosen.provenance.tolist(),
             "action_note": [note_text(note) for note in chosen.note.tolist()],
-            "flags": [self._flags(*flag) for flag in flags],
+            "flags": [self.flags(*flag) for flag in flags],
         }
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -206,7 +206,8 @@ class Scorer:
             f"playbook {self.playbook_version}, consent unknown: {self._consent_unknown}"
         )
 
-    def _flags(self, prospect: bool, one_order: bool, in_sample: bool) -> list[str]:
+    def flags(self, prospect: bool, one_order: bool, in_sample: bool) -> list[str]:
+        """Name what is to be kept in mind of a customer's answer."""
         flags = ["prospect"] if prospect else []
         if one_order:
             flags.append("one_order")
