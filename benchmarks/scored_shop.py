@@ -52,8 +52,8 @@ def matrix_of_shop(number: int, seed: int = 11) -> np.ndarray:
 
 
 def bundle(folder: Path, trees: int = SIZE[0], leaves: int = SIZE[1]) -> None:
-    """Fit on 20,000 generated customers and write the bundle."""
-    matrix = matrix_of_shop(20_000)
+    """Fit on a few generated customers and write the bundle."""
+    matrix = matrix_of_shop(6_000)
     churn, spend = (fitted(matrix, trees, leaves, objective) for objective in ("binary", "gamma"))
     ratios = np.tile(np.geomspace(0.05, 6.0, len(LEVELS)), (5, 1))
     folder.mkdir(parents=True, exist_ok=True)
