@@ -28,7 +28,7 @@ from features import catalogue
 from training.btyd import BetaGeometric
 from training.dataset import LabelledDay
 from training.prior import Prior
-from training.tracking import log_trials
+from training.tracking.trials import log_trials
 from training.trees import Machine
 from training.tuning.folds import folds
 from training.tuning.search import Trial, tune
@@ -102,11 +102,12 @@ def logged(trials: tuple[Trial, ...], folder: Path) -> None:
     mlflow.set_tracking_uri(uri)
     mlflow.create_experiment("tuning", artifact_location=(folder / "artifacts").as_uri())
     mlflow.set_experiment("tuning")
+    client = mlflow.MlflowClient(uri)
     with mlflow.start_run() as run:
-        log_trials(run.info.run_id, "churn", trials, uri)
+        log_trials(client, run.info.run_id, "churn", trials)
         clock = Clock()
         with clock.running():
-            log_trials(run.info.run_id, "churn", trials, uri)
+            log_trials(client, run.info.run_id, "churn", trials)
     cost = clock.cpu * 1000 / len(trials)
     print(
         f"in MLflow {cost:.2f} ms of the processor a trial ({clock.wall * 1000 / len(trials):.2f} "

@@ -67,6 +67,22 @@ class Vocabulary:
         coded = pc.if_else(pc.is_valid(values), pc.fill_null(places, len(known)), None)
         return np.asarray(coded.cast(pa.float64()).to_numpy(zero_copy_only=False))
 
+    def in_words(self, row: Float) -> dict[str, float | str | None]:
+        """Name the values of one row in the catalogue's order, categories by their labels.
+
+        A label without a code of its own is told as ``another``.
+        """
+        named: dict[str, float | str | None] = {}
+        for name, value in zip(NAMES, row.tolist(), strict=True):
+            if np.isnan(value):
+                named[name] = None
+            elif name in CATEGORIES:
+                known = self.labels.get(name, ())
+                named[name] = known[int(value)] if value < len(known) else "another"
+            else:
+                named[name] = value
+        return named
+
 
 def matrix_of(table: pa.Table, vocabulary: Vocabulary) -> Float:
     """Turn a table of features into a matrix in the catalogue's order; null is NaN."""
@@ -98,3 +114,22 @@ def matrix_of_rows(columns: Mapping[str, Sequence[Any]], vocabulary: Vocabulary)
         for name in NAMES
     ]
     return np.ascontiguousarray(np.column_stack(coded), dtype=np.float64)
+
+
+def recoded(matrix: Float, now: Vocabulary, wanted: Vocabulary) -> Float:
+    """Give the same rows in another model's codes.
+
+    A label for which the first model has no code of its own is one of the other's common labels to
+    nobody: it becomes the code that all others share.
+    """
+    changed = matrix.copy()
+    for name in CATEGORIES:
+        place = NAMES.index(name)
+        labels = now.labels.get(name, ())
+        known = {label: float(code) for code, label in enumerate(wanted.labels.get(name, ()))}
+        others = float(len(known)) if known else np.nan
+        # After the labels' own codes the one that all others share, and null.
+        codes: Float = np.array([*(known.get(one, others) for one in labels), others, np.nan])
+        held = matrix[:, place]
+        changed[:, place] = codes[np.where(np.isnan(held), len(codes) - 1, held).astype(np.int64)]
+    return changed

@@ -10,8 +10,9 @@ from datetime import date
 from typing import Any, get_args
 
 import polars as pl
+import pyarrow as pa
 
-from features.days import day_number
+from features.days import day_number, day_of
 from features.errors import ConflictError, InputError
 from features.ingest.cleaning import clean
 from features.ingest.codes import IdType, as_integers
@@ -159,6 +160,50 @@ class Pusher:
                 log.finish(push_id, report.to_dict() if is_mine else None)
         return report
 
+    def foresee(
+        self, customer: Customer, events: Mapping[str, Sequence[Row]], until: date
+    ) -> tuple[pa.Table | None, date]:
+        """Compute a customer's row as it would be after some events, and keep nothing.
+
+        Parameters
+        ----------
+        events
+            Rows by table, as in :meth:`push`; who they are of need not be said again.
+
+        Returns
+        -------
+        row
+            As in a snapshot; None where nothing is known of the customer.
+        day
+            Of the row: the last closed day that is online, or that of the newest event.
+
+        Raises
+        ------
+        InputError
+            An event cannot be a fact, or is another customer's.
+        """
+        id_type = self._ledger.customer_id_type
+        clean: dict[Table, pl.DataFrame] = {}
+        for name, rows in events.items():
+            table = _table(name)
+            own = [_own(table, place, row, customer) for place, row in enumerate(rows, 1)]
+            kept, rejected = judge(table, own, id_type, until, self._settings.data)
+            if rejected:
+                first = rejected[0]
+                raise InputError(f"{table}, row {first.row}: {first.reason}; {first.remedy}")
+            clean[table] = kept
+        store = self._opened()
+        state = store.refresh()
+        known = [state.as_of] if state is not None else []
+        known += [
+            day_of(day)
+            for kept in clean.values()
+            for day in kept["known_day"].drop_nulls().to_list()
+            if day <= day_number(until)
+        ]
+        day = max(known, default=until)
+        return store.pushed.rows({customer: day}, clean), day
+
     def _events(
         self, table: Table, rows: pl.DataFrame, id_type: IdType, until: date
     ) -> list[Event]:
@@ -242,6 +287,16 @@ def judge(
         Rejected(place, reason, _REMEDIES[reason].format(column="the column"))
         for place, reason in sorted(refused.items())
     ]
+
+
+def _own(table: Table, place: int, row: Row, customer: Customer) -> Row:
+    named = row.get("customer_id", customer)
+    if str(named) != str(customer):
+        raise InputError(
+            f"{table}, row {place} is of customer {named!r}, not of {customer!r}; ask for one "
+            "customer at a time"
+        )
+    return {**row, "customer_id": customer}
 
 
 def _as_read(rows: Sequence[Row]) -> pl.DataFrame:

@@ -55,8 +55,17 @@ class PushedRows:
         typed = int if state.key_type == "integer" else str
         return {typed(customer): day_of(day) for customer, day in found.items()}
 
-    def rows(self, wanted: Mapping[Customer, date]) -> pa.Table | None:
+    def rows(
+        self, wanted: Mapping[Customer, date], more: Mapping[Table, pl.DataFrame] | None = None
+    ) -> pa.Table | None:
         """Compute some customers' rows, each as of its day; nothing where nothing is known.
+
+        Parameters
+        ----------
+        wanted
+            The day of each customer.
+        more
+            Clean events, ids as text, that count as if they had been pushed.
 
         Returns
         -------
@@ -65,7 +74,7 @@ class PushedRows:
         """
         if not wanted:
             return None
-        facts = self._facts(list(wanted))
+        facts = self._facts(list(wanted), more or {})
         tables = []
         with engine("polars") as opened:
             for present, customers in self._by_tables(facts, list(wanted)).items():
@@ -79,7 +88,7 @@ class PushedRows:
 
     def referrers(self, customers: Sequence[Customer]) -> list[Customer]:
         """List those who are said to have brought some customers."""
-        rows = self._facts(list(customers)).get("customers")
+        rows = self._facts(list(customers), {}).get("customers")
         if rows is None:
             return []
         brought = rows.filter(pl.col(JOIN_KEY).is_in(list(customers)))
@@ -105,12 +114,14 @@ class PushedRows:
             grouped.setdefault(present, []).append(customer)
         return grouped
 
-    def _facts(self, customers: list[Customer]) -> dict[Table, pl.DataFrame]:
+    def _facts(
+        self, customers: list[Customer], more: Mapping[Table, pl.DataFrame]
+    ) -> dict[Table, pl.DataFrame]:
         """Read the rows that say something of some customers, the pushed ones merged in."""
         for _ in range(_TRIES):
             manifest = self._ledger.manifest()
             try:
-                facts = self._read(customers, folded_until(manifest))
+                facts = self._read(customers, folded_until(manifest), more)
             except (FileNotFoundError, WorkspaceError):
                 # An ingest that ended just now took the former tables away.
                 continue
@@ -121,17 +132,22 @@ class PushedRows:
             "send the events again when the ingest has ended"
         )
 
-    def _read(self, customers: list[Customer], folded: int) -> dict[Table, pl.DataFrame]:
+    def _read(
+        self, customers: list[Customer], folded: int, more: Mapping[Table, pl.DataFrame]
+    ) -> dict[Table, pl.DataFrame]:
         id_type = self._ledger.customer_id_type
         names = [str(customer) for customer in customers]
         logged = self.log.last() > 0
         facts = {}
         for table in TABLES:
             stored = self._stored(table, customers)
-            if logged:
+            if logged or table in more:
                 # Of a table with a key the last row counts, which may be a later file's.
                 after = folded if CONTRACT[table].key else 0
-                pushed = typed_ids(table, self.log.rows(table, names, after), id_type)
+                pushed = self.log.rows(table, names, after)
+                if table in more:
+                    pushed = pl.concat([pushed, more[table].select(pushed.columns)])
+                pushed = typed_ids(table, pushed, id_type)
                 if table == "orders":
                     pushed = pushed.with_columns(product_flag(self._settings.data))
                 if pushed.height:

@@ -293,26 +293,53 @@ class StoreSettings(Section):
         return self
 
 
+Scope = Literal["score", "push", "admin"]
+"""What a key is for: answers, events, or everything with the server's state."""
+
+
+class ApiKey(Section):
+    """A key of the endpoint, by its digest."""
+
+    sha256: str = Field(description="SHA-256 of the key in hex; `lifecycle key` makes one")
+    scopes: tuple[Scope, ...] = Field(("score",), min_length=1, description="what it is for")
+
+    @field_validator("sha256")
+    @classmethod
+    def _hex_digest(cls, value: str) -> str:
+        if not re.fullmatch("[0-9a-f]{64}", value.lower()):
+            raise ValueError("this is no SHA-256 in 64 hex digits; `lifecycle key NAME` makes one")
+        return value.lower()
+
+
 class ServingSettings(Section):
     """The endpoint and the advice that it gives."""
 
-    api_key_sha256: tuple[str, ...] = Field(
-        (), description="SHA-256 (hex) of each accepted API key; none: loopback only"
+    api_keys: dict[str, ApiKey] = Field(
+        default_factory=dict,
+        description="accepted keys by name, each with sha256 and scopes (score, push, admin); "
+        "none: loopback only, where everything is allowed",
     )
+    requests_per_second: float | None = Field(
+        None, gt=0, description="most requests of one key in a second and worker; default: no limit"
+    )
+    concurrent_requests: int = Field(
+        64, ge=1, le=10_000, description="most requests that a worker takes on at once"
+    )
+    timeout_seconds: float = Field(
+        10.0, ge=0.1, le=25.0, description="after which the work on a request is stopped"
+    )
+    stale_days: int = Field(
+        7, ge=0, description="age from which features that are online are called stale"
+    )
+    access_log: bool = Field(True, description="a line of JSON for each request, on standard error")
+    record_decisions: bool = Field(
+        True, description="keep what every answer followed from, for `lifecycle replay`"
+    )
+    decision_days: int = Field(400, ge=1, description="days for which that is kept")
     consent_unknown: Literal["refuse", "plan"] = Field(
         "refuse", description="marketing to customers of unknown consent: refuse, or plan only"
     )
     playbook: Path | None = Field(None, description="playbook file; default: the one shipped")
-
-    @field_validator("api_key_sha256")
-    @classmethod
-    def _hex_digests(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for digest in value:
-            if len(digest) != 64 or any(c not in "0123456789abcdef" for c in digest.lower()):
-                raise ValueError(
-                    "each is the SHA-256 of a key in 64 hex digits (printf %s KEY | sha256sum)"
-                )
-        return tuple(digest.lower() for digest in value)
 
 
 class Settings(Section):

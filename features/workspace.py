@@ -65,6 +65,11 @@ class Workspace:
         return self.root / "scratch"
 
     @property
+    def decisions(self) -> Path:
+        """The record of what the endpoint answered."""
+        return self.root / "decisions"
+
+    @property
     def scores(self) -> Path:
         """Batch scores, a file a day."""
         return self.root / "scores"

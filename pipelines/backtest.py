@@ -22,7 +22,7 @@ from training.contest import Contest, hold
 from training.contest_files import read_contests, read_note, write_contests
 from training.dataset import label_days
 from training.evaluation import Evaluation, evaluate
-from training.tracking import Training
+from training.tracking.training import Training
 from training.training_set import TrainingSet
 
 

@@ -552,6 +552,59 @@ def serve(
 
 
 @verb()
+@click.argument("decision_id")
+def replay(
+    context: Context, terminal: Terminal, _: Path | None, decision_id: str
+) -> dict[str, Any]:
+    """Give an answer of the endpoint again, with that day's model, playbook and features.
+
+    \b
+    lifecycle replay 3f2a9c0d5e6b718293a4b5c6d7e8f901
+    """
+    from pipelines.replay import replay as job  # noqa: PLC0415
+
+    report = job(context, decision_id)
+    terminal.note(
+        f"answered {report.at} to {report.caller} by model version {report.model_version}, "
+        f"request {report.request_id}"
+    )
+    for name, value in report.answer.items():
+        terminal.note(f"  {name}: {value}")
+    for name, (said, again) in report.differences.items():
+        terminal.note(f"DIFFERS  {name}: {said} was said, {again} comes out now")
+    terminal.note("the same answer, to the last digit" if report.equal else "not the same answer")
+    return report.to_dict()
+
+
+@verb()
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(("score", "push", "admin")),
+    multiple=True,
+    default=("score",),
+    show_default=True,
+    help="What it is for; repeat for more.",
+)
+def key(
+    context: Context, terminal: Terminal, _: Path | None, name: str, scopes: tuple[str, ...]
+) -> dict[str, Any]:
+    """Make an API key for the endpoint; it is shown once and stored nowhere.
+
+    \b
+    lifecycle key crm --scope score --scope push
+    """
+    from serving.endpoint.keys import digest_of, new_key  # noqa: PLC0415
+
+    made = new_key()
+    entry = {name: {"sha256": digest_of(made), "scopes": list(scopes)}}
+    settings = yaml.safe_dump({"serving": {"api_keys": entry}}, sort_keys=False)
+    terminal.note(f"the key, for its holder alone: {made}\n\nfor lifecycle.yaml:\n{settings}")
+    return {"key": made, **entry[name]}
+
+
+@verb()
 def settings(context: Context, terminal: Terminal, path: Path | None) -> dict[str, Any]:
     """Show every setting and its value now.
 
@@ -623,6 +676,8 @@ for command in (
     score,
     export,
     serve,
+    replay,
+    key,
     demo,
     settings,
 ):

@@ -40,10 +40,10 @@ def serve_command(
     InputError
         No API key is configured and the host is not loopback.
     """
-    if host not in LOOPBACK and not context.settings.serving.api_key_sha256:
+    if host not in LOOPBACK and not context.settings.serving.api_keys:
         raise InputError(
             f"without an API key the endpoint listens on loopback only, not on {host}; set "
-            "serving.api_key_sha256 (printf %s KEY | sha256sum), or leave out --host"
+            "serving.api_keys (`lifecycle key NAME` makes one), or leave out --host"
         )
     environment = {
         **os.environ,

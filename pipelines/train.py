@@ -26,7 +26,8 @@ from training.contest_files import judged_file, write_contests
 from training.evaluation import Evaluation
 from training.recipe import ALL_TASKS, Recipe
 from training.sampling import sample_customers
-from training.tracking import Training, log_training
+from training.tracking.run import log_training
+from training.tracking.training import Training
 from training.train import join, train
 from training.training_set import TrainingSet
 from training.tuning.studies import Studies
@@ -184,7 +185,7 @@ def retrieve(context: Context, ledger: Ledger, day: date, horizon_days: int) -> 
         No day before it has matured.
     """
     calendar = _calendar(context, ledger, day, horizon_days)
-    context.snapshots(ledger, [*calendar.matured, day])
+    context.snapshots(ledger, [*calendar.labelled, day])
     context.say("training set", 0, 1)
     training_set, today = _historical(context, ledger, calendar)
     context.say("training set", 1, 1)
@@ -249,7 +250,7 @@ def _historical(
     store.apply()
     known = {
         day: known_customers(context.workspace, ledger, day)
-        for day in (*calendar.matured, calendar.as_of)
+        for day in (*calendar.labelled, calendar.as_of)
     }
     asked = sample_customers(known, context.settings.training.max_rows)
     check = partial(
@@ -260,7 +261,7 @@ def _historical(
     )
     today = store.historical(asked[calendar.as_of], calendar.as_of, pushed=False)
     check(today, calendar.as_of, sampled=asked[calendar.as_of])
-    groups = _groups({day: len(asked[day]) for day in calendar.matured})
+    groups = _groups({day: len(asked[day]) for day in calendar.labelled})
     folder = context.workspace.scratch if len(groups) > 1 else None
     held: dict[date, pa.Table | Path] = {}
     for group in groups:

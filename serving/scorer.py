@@ -18,7 +18,7 @@ from serving.reasons import Reasons, explain
 from serving.sentences import LANGUAGES, Language
 from serving.teller import Teller
 from training.bundle import Predictions, ScorerBundle
-from training.registry import Registry
+from training.registry import Registry, ScorerVersion
 from training.stages import STAGE_FEATURES, STAGES, assign, rule_text
 
 Float = NDArray[np.float64]
@@ -78,7 +78,22 @@ class Scorer:
         self.model_version = model_version
         self.playbook = playbook
         self.playbook_version = playbook.version
-        self._consent_unknown = serving.consent_unknown
+        self.consent_unknown = serving.consent_unknown
+
+    @classmethod
+    def of(cls, registry: Registry, version: ScorerVersion, serving: ServingSettings) -> Scorer:
+        """Load a registered version.
+
+        Raises
+        ------
+        WorkspaceError
+            Its files are damaged.
+        InputError
+            The playbook cannot be read.
+        """
+        return cls(
+            registry.load(version), version.version, load_playbook(serving.playbook), serving
+        )
 
     @classmethod
     def champion(cls, registry: Registry, serving: ServingSettings) -> Scorer:
@@ -91,10 +106,7 @@ class Scorer:
         InputError
             The playbook cannot be read.
         """
-        version = registry.require_champion()
-        return cls(
-            registry.load(version), version.version, load_playbook(serving.playbook), serving
-        )
+        return cls.of(registry, registry.require_champion(), serving)
 
     @cached_property
     def stage_rules(self) -> tuple[str, ...]:
@@ -122,7 +134,7 @@ class Scorer:
             predictions.spend_if_none,
             margin=self.bundle.terms.margin,
             consent=np.full(len(matrix), -1),
-            consent_unknown=self._consent_unknown,
+            consent_unknown=self.consent_unknown,
             available_data=self.bundle.data_available,
         )
         as_of_day = matrix[:, _POSITION["as_of_day"]].astype(np.int64)
@@ -203,7 +215,7 @@ class Scorer:
         bundle = self.bundle
         return (
             f"model {self.model_version} of {bundle.as_of} by {bundle.feature_service}, "
-            f"playbook {self.playbook_version}, consent unknown: {self._consent_unknown}"
+            f"playbook {self.playbook_version}, consent unknown: {self.consent_unknown}"
         )
 
     def flags(self, prospect: bool, one_order: bool, in_sample: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""The BentoML service: probes, metrics and workers around the routes of :mod:`serving.http`.
+"""The BentoML service: probes, metrics and workers around :mod:`serving.endpoint.routes`.
 
 Where it finds its state comes from the environment, as in a container: ``LIFECYCLE_WORKSPACE``,
 ``LIFECYCLE_SETTINGS`` and the settings' own variables. `lifecycle serve` sets them.
@@ -15,8 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from features.settings import Settings, settings_file
 from features.workspace import Workspace
-from serving.http import application
-from serving.live import Live
+from serving.endpoint.opening import Endpoint
 
 
 class Routes:
@@ -49,15 +48,15 @@ class Lifecycle:
     def __init__(self) -> None:
         workspace = Workspace(Path(os.environ.get("LIFECYCLE_WORKSPACE", "workspace")))
         settings = Settings.load(settings_file(workspace.root), os.environ)
-        self.live = Live(workspace, settings)
-        self.live.start()
-        routes.inner = application(self.live, settings.serving.api_key_sha256)
+        self.endpoint = Endpoint.of(workspace, settings)
+        self.endpoint.start(settings.serving.access_log)
+        routes.inner = self.endpoint.application
 
     async def __is_ready__(self) -> bool:
         """Whether there is a model and a day's features to answer with."""
-        return self.live.answering is not None
+        return self.endpoint.live.answering is not None
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def stop(self) -> None:
-        """Stop following the registry."""
-        self.live.stop()
+        """Stop following the registry, and put away what was decided."""
+        self.endpoint.stop()

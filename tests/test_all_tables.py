@@ -23,9 +23,8 @@ from features.matrix import Vocabulary, matrix_of
 from features.settings import Settings
 from features.snapshots import snapshot_path
 from features.workspace import Workspace
-from serving.http import application
-from serving.live import Live
-from serving.messages import MOST_EXACT
+from serving.endpoint.messages import MOST_EXACT
+from serving.endpoint.opening import Endpoint
 from serving.scorer import Scorer
 from serving.teller import Teller
 from serving.topics import TOPICS
@@ -140,16 +139,16 @@ def test_the_vocabulary_stands_in_the_bundle_and_codes_as_it_was_fitted(
 
 
 @pytest.fixture(scope="module")
-def answering(grown: dict[str, Any]) -> Iterator[Live]:
-    live = Live(grown["workspace"], Settings())
-    live.refresh()
-    assert live.answering is not None, live.problem
-    yield live
-    live.stop()
+def answering(grown: dict[str, Any]) -> Iterator[Endpoint]:
+    endpoint = Endpoint.of(grown["workspace"], Settings())
+    endpoint.live.refresh()
+    assert endpoint.live.answering is not None, endpoint.live.problem
+    yield endpoint
+    endpoint.stop()
 
 
-async def asked(live: Live, route: str, body: dict[str, Any]) -> dict[str, Any]:
-    transport = httpx.ASGITransport(application(live, ()), client=("127.0.0.1", 1))
+async def asked(endpoint: Endpoint, route: str, body: dict[str, Any]) -> dict[str, Any]:
+    transport = httpx.ASGITransport(endpoint.application, client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
         answer = await client.post(f"/{route}/score", json=body)
     assert answer.status_code == 200, answer.text
@@ -157,15 +156,15 @@ async def asked(live: Live, route: str, body: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def ask(live: Live, route: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+def ask(endpoint: Endpoint, route: str, body: dict[str, Any]) -> list[dict[str, Any]]:
     import asyncio
 
-    results: list[dict[str, Any]] = asyncio.run(asked(live, route, body))["results"]
+    results: list[dict[str, Any]] = asyncio.run(asked(endpoint, route, body))["results"]
     return results
 
 
 def test_online_in_the_request_and_in_the_batch_the_answers_are_one(
-    grown: dict[str, Any], known: pl.DataFrame, answering: Live
+    grown: dict[str, Any], known: pl.DataFrame, answering: Endpoint
 ):
     scores = grown["scores"]
     ids = scores["customer_id"].to_list()
@@ -211,7 +210,7 @@ def test_the_usual_of_the_company_are_the_medians_of_its_active_customers(
     ("reasons", "language"), [("exact", "zh"), ("exact", "en"), ("none", "en")]
 )
 def test_reasons_as_asked_are_one_online_in_the_request_and_in_the_batch(
-    grown: dict[str, Any], known: pl.DataFrame, answering: Live, tmp_path: Path,
+    grown: dict[str, Any], known: pl.DataFrame, answering: Endpoint, tmp_path: Path,
     reasons: str, language: str,
 ):  # fmt: skip
     out = tmp_path / "scores.parquet"

@@ -25,7 +25,7 @@ from features import catalogue
 from features.ingest.ledger import Ledger
 from features.snapshots import snapshot_folder
 from features.workspace import Workspace
-from serving.messages import MOST_EXACT
+from serving.endpoint.messages import MOST_EXACT
 from training.bundle import NUMBERS
 
 REPOSITORY = Path(__file__).parent.parent
@@ -306,7 +306,7 @@ def test_a_chunked_body_is_counted_too(live: httpx.Client):
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/v1/customers/score", 405), ("POST", "/v1/nothing", 404), ("GET", "/v1/x", 404)],
+    [("GET", "/v1/features/score", 405), ("POST", "/v1/nothing", 404), ("GET", "/v1/x", 404)],
 )
 def test_a_wrong_route_gets_the_same_envelope(
     live: httpx.Client, method: str, path: str, status: int
@@ -365,7 +365,7 @@ def test_a_copied_workspace_serves_and_a_promoted_model_answers_within_seconds(
 
 def test_with_keys_only_their_holders_are_answered(trained: dict[str, Any], tmp_path: Path):
     digest = hashlib.sha256(KEY.encode()).hexdigest()
-    environment = {"LIFECYCLE_SERVING__API_KEY_SHA256": f"[{digest}]"}
+    environment = {"LIFECYCLE_SERVING__API_KEYS__CRM__SHA256": digest}
     command = lifecycle(trained["workspace"], "serve")
     with serving(command, environment, tmp_path / "log") as client:
         assert ask(client, 1).status_code == 401
@@ -399,3 +399,65 @@ def test_a_built_bento_starts_and_answers(trained: dict[str, Any], tmp_path: Pat
         [bentoml, "serve", tag, "--host", "127.0.0.1"], environment, tmp_path / "log"
     ) as client:
         assert ask(client, 1).json()["results"][0]["customer_id"] == 1
+
+
+def test_the_servers_metrics_tell_of_answers_and_refusals(live: httpx.Client):
+    ask(live, 1)
+    ask(live, 999_999)
+    told = live.get("/metrics").text
+    print(told[-4500:])
+    for name in (
+        'lifecycle_request_seconds_count{route="/customers/score",status="200"}',
+        'lifecycle_refused_requests_total{code="unknown_customer"}',
+        "lifecycle_scores_total{stage=",
+        "lifecycle_unknown_customers_total",
+        "lifecycle_model_version",
+        "lifecycle_feature_age_days",
+    ):
+        assert name in told, name
+
+
+def test_the_view_of_a_customer_has_facts_answer_and_history(live: httpx.Client):
+    asked = ask(live, 5).json()["results"][0]
+    view = live.get("/v1/customers/5").json()
+    told = {k: v for k, v in view["answer"].items() if not k.startswith("reasons")}
+    assert told == {k: v for k, v in asked.items() if not k.startswith("reasons")}
+    assert view["answer"]["reasons_method"] == "exact"
+    assert set(view["facts"]) == set(catalogue.NAMES)
+    by = {one["by"] for one in view["history"]}
+    assert "endpoint" in by
+    assert view["history"][0]["decision_id"] == asked["decision_id"]
+    assert view["features"]["as_of"] == shop.LAST_DAY
+    assert view["features"]["stale"] is True, "the shop's days are long over"
+    chinese = live.get("/v1/customers/5", params={"lang": "zh"}).json()["answer"]["reasons"]
+    assert chinese != view["answer"]["reasons"]
+    assert live.get("/v1/customers/999999").status_code == 404
+    assert live.get("/v1/customers/5", params={"lang": "fr"}).status_code == 400
+
+
+def test_events_in_the_request_are_answered_for_and_not_kept(live: httpx.Client):
+    before = ask(live, 5).json()["results"][0]
+    order = {"ordered_at": f"{shop.LAST_DAY}T12:00:00Z", "amount": 500.0}
+    body = {"customer_id": 5, "events": {"orders": [order]}}
+    foreseen = live.post("/v1/events/score", json=body).json()["results"][0]
+    assert foreseen["churn_probability"] < before["churn_probability"]
+    assert foreseen["decision_id"] != before["decision_id"]
+    again = ask(live, 5).json()["results"][0]
+    assert again == before, "nothing of it was kept"
+    pushed_elsewhere = {**body, "events": {"orders": [{**order, "customer_id": 6}]}}
+    for bad, code in (
+        (pushed_elsewhere, "bad_events"),
+        ({**body, "events": {"orders": [{"ordered_at": "soon", "amount": 1}]}}, "bad_events"),
+        ({**body, "events": {"orders": []}}, "bad_events"),
+        ({**body, "events": {}}, "bad_request"),
+        ({**body, "events": {"parcels": [order]}}, "bad_request"),
+    ):
+        answer = live.post("/v1/events/score", json=bad)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
+
+
+def test_the_same_decision_has_the_same_id_by_whatever_route(live: httpx.Client):
+    first, second = (ask(live, 7).json()["results"][0]["decision_id"] for _ in range(2))
+    assert first == second
+    assert len(first) == 32
+    assert ask(live, 8).json()["results"][0]["decision_id"] != first

@@ -311,11 +311,24 @@ def test_horizon_growth_is_the_ratio_of_forecasts_and_exactly_one_at_its_base(
 ) -> None:
     frequency, age = [0, 1, 7, 7], [30, 200, 400, 400]
     recency = [0, 100, 390, 20]
-    growth = model.horizon_growth(frequency, age, [30, 91, 182, 730], base_days=91)
-    forecasts = model.expected_purchases(frequency, recency, age, [30, 91, 182, 730])
+    horizons = [30, 91, 182, 730]
+    growth = model.horizon_growth(frequency, age, horizons, base_days=91)
     base = model.expected_purchases(frequency, recency, age, 91)
-    assert growth[1] == 1.0
-    np.testing.assert_allclose(growth, forecasts / base, rtol=1e-12)
+    assert (growth[:, 1] == 1.0).all()
+    for place, days in enumerate(horizons):
+        forecasts = model.expected_purchases(frequency, recency, age, days)
+        np.testing.assert_allclose(growth[:, place], forecasts / base, rtol=1e-12)
+
+
+@pytest.mark.parametrize("model", PUBLISHED)
+def test_silence_over_some_horizons_is_that_over_each(model: PurchaseModel) -> None:
+    facts = [0, 1, 7, 7], [0, 100, 390, 20], [30, 200, 400, 400]
+    horizons = [0, 91, 730]
+    silent = model.silence(*facts, horizons)
+    for place, days in enumerate(horizons):
+        np.testing.assert_array_equal(
+            silent[:, place], model.probability_of_no_purchase(*facts, days)
+        )
 
 
 @pytest.mark.parametrize("model", PUBLISHED)

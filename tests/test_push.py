@@ -402,14 +402,15 @@ def test_the_endpoint_takes_events_and_answers_anew_within_a_second(
 
     import httpx
 
-    from serving.http import application
-    from serving.live import Live
+    from serving.endpoint.opening import Endpoint
 
     shutil.copytree(trained["workspace"], tmp_path / "w")
-    live = Live(Workspace(tmp_path / "w"), Settings())
-    live.refresh()
     known = hashlib.sha256(b"key").hexdigest()
-    app = application(live, (known,))
+    keys = {"till": {"sha256": known, "scopes": ["score", "push"]}}
+    settings = Settings.load(overrides={"serving": {"api_keys": keys}})
+    endpoint = Endpoint.of(Workspace(tmp_path / "w"), settings)
+    endpoint.live.refresh()
+    app = endpoint.application
 
     def post(route: str, body: dict[str, Any], key: str = "key") -> httpx.Response:
         async def send() -> httpx.Response:

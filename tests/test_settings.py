@@ -51,7 +51,7 @@ def test_command_line_goes_before_environment_before_file_before_default(
         ("{}", {"LIFECYCLE_DATA__NAME": "[x"}, "LIFECYCLE_DATA__NAME = .* cannot be read"),
         ("- 1", {}, "must hold keys and values"),
         ("value: {margin: [", {}, "cannot be read as YAML"),
-        ("serving: {api_key_sha256: [secret]}", {}, "SHA-256 of a key in 64 hex digits"),
+        ("serving: {api_keys: {crm: {sha256: secret}}}", {}, "no SHA-256 in 64 hex digits"),
     ],
 )
 def test_a_bad_value_names_key_value_and_place(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.days import day_number
+from training.calendar import Calendar
 from training.calibration import WEIGHTS, ChurnCalibration, SpendCalibration
 from training.dataset import LabelledDay
 from training.intervals import IntervalTable
@@ -50,9 +51,9 @@ class Adjustment:
 
 def adjust(
     pool: Sequence[Predicted],
-    matured: Sequence[LabelledDay],
+    outcomes: Sequence[LabelledDay],
+    calendar: Calendar,
     as_of: date,
-    horizon_days: int,
     trees: bool = True,
 ) -> Adjustment:
     """Fit calibrations and intervals for the window after a day.
@@ -61,15 +62,15 @@ def adjust(
     ----------
     pool
         Predictions by trees that had not seen the outcomes.
-    matured
+    outcomes
         All days whose outcomes are known by ``as_of``: what the prior alone got wrong there is
         what levels are forecast from.
     trees
         Without them their weight is 0.
     """
     weights = WEIGHTS if trees else NO_TREES
-    churn_levels, spend_levels = zip(*(day.levels for day in matured), strict=True)
-    now = day_number(as_of)
+    churn_levels, spend_levels = zip(*(day.levels for day in outcomes), strict=True)
+    when = (day_number(as_of), calendar.horizon_days, day_number(calendar.first_day))
     purchased = _joined([p.day.purchased for p in pool])
     net_spend = _joined([p.day.net_spend for p in pool])
     day = np.repeat([day_number(p.day.as_of) for p in pool], [len(p.day.matrix) for p in pool])
@@ -79,7 +80,7 @@ def adjust(
         ~purchased,
         day,
         churn_levels,
-        forecast(churn_levels, now, horizon_days),
+        forecast(churn_levels, *when),
         weights,
     )
     spend, mean = SpendCalibration.fit(
@@ -90,7 +91,7 @@ def adjust(
         net_spend,
         day,
         spend_levels,
-        forecast(spend_levels, now, horizon_days),
+        forecast(spend_levels, *when),
         weights,
     )
     intervals = IntervalTable.fit(probability, mean, purchased, net_spend)

@@ -38,6 +38,7 @@ from training.prior import Prior, column, summary
 from training.prospects import ENGAGEMENT, Conversion, groups_of
 from training.recipe import Kind, Trees
 from training.value import (
+    CLV_DAYS,
     CLV_MONTHS,
     YEAR_DAYS,
     ValueTerms,
@@ -202,18 +203,16 @@ class ScorerBundle:
         growth = spend_growth(self.prior, matrix, self.horizon_days)
         alive = self.prior.purchases.probability_alive(*summary(matrix))
         margin, cost = lifetime_value(self.terms, expected, lasting, growth, alive)
-        horizons = growth_of_horizons(growth)
-        sides = []
-        for place, months in enumerate(CLV_MONTHS):
-            silent = self.prior.silence(matrix, self.horizon_days, months / 12 * YEAR_DAYS)
-            chance = np.clip(churn_probability * silent, 0.0, 1.0)
-            spend = np.maximum(expected, 0.0) * horizons[:, place]
-            mean = spend / np.maximum(1 - chance, 1e-9)
-            bounds = self.adjustment.intervals.bounds(chance, mean)
-            # What a unit of spend is worth, coming when it does.
-            rate = np.where(spend > 0, margin[:, place] / np.maximum(spend, 1e-9), 0.0)
-            sides.append([rate * side[:, PROMISED.index(0.9)] - cost[:, place] for side in bounds])
-        lower, upper = (np.stack(side, axis=1) for side in zip(*sides, strict=True))
+        silent = self.prior.silence(matrix, self.horizon_days, CLV_DAYS)
+        chance = np.clip(churn_probability[:, None] * silent, 0.0, 1.0)
+        spend = np.maximum(expected, 0.0)[:, None] * growth_of_horizons(growth)
+        mean = spend / np.maximum(1 - chance, 1e-9)
+        # What a unit of spend is worth, coming when it does.
+        rate = np.where(spend > 0, margin / np.maximum(spend, 1e-9), 0.0)
+        lower, upper = (
+            rate * side[:, PROMISED.index(0.9)].reshape(rate.shape) - cost
+            for side in self.adjustment.intervals.bounds(chance.ravel(), mean.ravel())
+        )
         return margin - cost, lower, upper
 
     def attribution(self, matrix: Float, method: Method = "fast", threads: int = 1) -> Attribution:

@@ -7,6 +7,9 @@ from datetime import date, timedelta
 
 from features.errors import InputError, NotEnoughData
 
+EARLIEST_DAYS = 7
+"""Before this many days of orders nobody is known whose level there could be."""
+
 
 @dataclass(frozen=True)
 class Calendar:
@@ -18,12 +21,21 @@ class Calendar:
         Day of the first order that was known by ``as_of``.
     matured
         Days whose whole label window lies on or before ``as_of``.
+    early
+        Older ones, with too little behind them to learn from, which show levels all the same: the
+        weeks of a year ago are often among them.
     """
 
     first_day: date
     as_of: date
     horizon_days: int
     matured: tuple[date, ...]
+    early: tuple[date, ...] = ()
+
+    @property
+    def labelled(self) -> tuple[date, ...]:
+        """All days whose outcomes are known."""
+        return (*self.early, *self.matured)
 
     @property
     def evaluation(self) -> date:
@@ -38,6 +50,11 @@ class Calendar:
         '1997-05-05'
         """
         return tuple(d for d in self.matured if d + timedelta(days=self.horizon_days) <= day)
+
+    def over_by(self, day: date) -> frozenset[date]:
+        """Those of all labelled days whose labels end on or before ``day``."""
+        window = timedelta(days=self.horizon_days)
+        return frozenset(d for d in self.labelled if d + window <= day)
 
     def foldable(self) -> tuple[date, ...]:
         """Matured days that a model trained on earlier labels alone can predict."""
@@ -59,7 +76,7 @@ def plan(
     first_day
         Day of the first order.
     history_from
-        No snapshot before this day: there would be too little behind it.
+        Nothing is learned from a snapshot before this day: there would be too little behind it.
 
     Raises
     ------
@@ -84,7 +101,11 @@ def plan(
             f"{newest - (history_from - first_day)} on, the first is of {first_day}; "
             "shorten --horizon-days, choose a later --as-of or ingest older orders"
         )
-    return Calendar(first_day, as_of, horizon_days, tuple(reversed(days)))
+    early: list[date] = []
+    while len(days) + len(early) < max_snapshots and (day - first_day).days >= EARLIEST_DAYS:
+        early.append(day)
+        day -= timedelta(days=step_days)
+    return Calendar(first_day, as_of, horizon_days, tuple(reversed(days)), tuple(reversed(early)))
 
 
 def enough_history(first_day: date, horizon_days: int) -> date:

@@ -11,6 +11,7 @@ tail, the upper one gets all of the missed share.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -115,18 +116,13 @@ class IntervalTable:
             the narrower ones.
         """
         odds = logit(np.clip(churn_probability, 1e-9, 1 - 1e-9))
-        likelier, less_likely = (
-            [
-                self._bounds_at(level, expit(odds + shift), spend_if_purchase)
-                for level in self.levels
-            ]
-            for shift in (self.odds_spread, -self.odds_spread)
-        )
-        lower = np.stack([bounds[0] for bounds in likelier], axis=1)
-        upper = np.stack([bounds[1] for bounds in less_likely], axis=1)
+        mean = np.tile(spend_if_purchase, 2)
+        # The first half are likelier to leave by the spread, the second less likely.
+        chance = expit(np.concatenate([odds + self.odds_spread, odds - self.odds_spread]))
+        lower, upper = self._bounds_at(np.array(self.levels), chance, mean)
         return (
-            np.minimum.accumulate(lower, axis=1),
-            np.maximum.accumulate(upper, axis=1),
+            np.minimum.accumulate(lower[: len(odds)], axis=1),
+            np.maximum.accumulate(upper[len(odds) :], axis=1),
         )
 
     def _covering_level(self, promised: float, chance: Float, mean: Float, seen: Float) -> float:
@@ -137,28 +133,35 @@ class IntervalTable:
             chance, mean, seen = chance[living], mean[living], seen[living]
         needed = promised + (1 - promised) / (len(seen) + 1)
         for level in _TRIED[promised - 0.2 <= _TRIED]:
-            lower, upper = self._bounds_at(float(level), chance, mean)
-            if np.mean((seen >= lower) & (seen <= upper)) >= needed:
+            lower, upper = self._bounds_at(np.array([level]), chance, mean)
+            if np.mean((seen >= lower[:, 0]) & (seen <= upper[:, 0])) >= needed:
                 return float(level)
         return float(_TRIED[-1])
 
-    def _bounds_at(self, level: float, chance: Float, mean: Float) -> tuple[Float, Float]:
-        group = np.searchsorted(self.edges, chance)
-        buys = np.clip(1 - chance, 1e-9, 1.0)
-        # Share of buyers whose net spend is negative: their mass lies below that of "nothing".
-        below = np.array([np.searchsorted(row, 0.0) / (len(row) - 1) for row in self.ratios])[group]
-        tail = np.full_like(chance, (1 - level) / 2)
-        lower = self._quantile(tail, group, chance, buys, below, mean)
-        missed = np.where(lower == 0.0, np.minimum(buys * below, tail), tail)
-        upper = self._quantile(np.minimum(missed + level, 1.0), group, chance, buys, below, mean)
+    @cached_property
+    def _below(self) -> Float:
+        """Share of buyers whose net spend is negative, by group."""
+        return np.array([np.searchsorted(row, 0.0) / (len(row) - 1) for row in self.ratios])
+
+    def _bounds_at(self, levels: Float, chance: Float, mean: Float) -> tuple[Float, Float]:
+        """Bounds at nominal levels, shape (n, levels) each."""
+        group = np.searchsorted(self.edges, chance)[:, None]
+        buys = np.clip(1 - chance, 1e-9, 1.0)[:, None]
+        # The mass of a negative net spend lies below that of "nothing".
+        below = buys * self._below[group]
+        facts = (group, chance[:, None], buys, below, mean[:, None])
+        tail = (1 - levels) / 2
+        lower = self._quantile(tail, *facts)
+        missed = np.where(lower == 0.0, np.minimum(below, tail), tail)
+        upper = self._quantile(np.minimum(missed + levels, 1.0), *facts)
         return np.minimum(lower, upper), upper
 
     def _quantile(
         self, at: Float, group: NDArray[np.int64], chance: Float, buys: Float, below: Float,
         mean: Float,
     ) -> Float:  # fmt: skip
-        negative = at < buys * below
-        positive = at > buys * below + chance
+        negative = at < below
+        positive = at > below + chance
         inside = np.where(negative, at / buys, np.where(positive, (at - chance) / buys, 0.0))
         value = mean * self._ratio(np.clip(inside, 0.0, 1.0), group)
         return np.where(negative | positive, value, 0.0)

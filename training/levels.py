@@ -10,7 +10,9 @@ The forecast is a Gaussian process over days (Rasmussen and Williams 2006, eq. 2
 - a lasting part, which fades over a year;
 - a yearly part (their eq. 4.31), so that the same weeks of last year count and a year without
   a season counts for nothing;
-- a shock to each stretch of time, which two windows share as far as they overlap.
+- a shock to each stretch of time, which two windows share as far as they overlap;
+- a start, which fades in weeks: to a ledger that has just begun every customer is new, also those
+  who have bought for years, and the prior misreads them all alike.
 
 How large each part is, is not chosen but weighed: the forecast is the mean over a grid of sizes,
 each by how likely it makes the levels that were seen, so that a level is believed as far as earlier
@@ -41,9 +43,12 @@ SIZES = {
     "lasting": (0.03, 0.1, 0.25),
     "yearly": (0.15, 0.3, 0.6),
     "shock": (0.05, 0.15, 0.35),
+    "start": (0.1, 0.5, 1.0),
 }
 """Standard deviations that are weighed, in log-odds or logs. The yearly part is never nothing: calm
 months say nothing of a December that nobody has seen."""
+START_DAYS = 45.0
+"""Over which the start fades."""
 MOST = 1.5
 """Largest level that is believed, in log-odds or logs."""
 PULL = 2.0
@@ -127,29 +132,50 @@ def spend_level(
     return Level(day, value, min(1.0, shares * (1 + max(float(ratio.var()), 0.3))))
 
 
-def forecast(levels: Sequence[Level], as_of_day: int, horizon_days: int) -> Forecast:
+def forecast(
+    levels: Sequence[Level], as_of_day: int, horizon_days: int, first_day: int
+) -> Forecast:
     """Forecast the level of the window after a day from those of matured days.
 
-    >>> calm = [Level(30 * month, 0.2, 1e-4) for month in range(12)]
-    >>> steady = forecast(calm, 390, 30)
+    Until a year and a half of levels are known, only a part of the forecast is believed, half of it
+    within the first year: nothing has shown yet how the seasons turn, and on both real shops that
+    were looked at the whole of it was worse than none.
+
+    Parameters
+    ----------
+    first_day
+        Of the ledger's orders; like all days here since 1970-01-01.
+
+    Examples
+    --------
+    >>> calm = [Level(30 * month, 0.2, 1e-4) for month in range(4, 24)]
+    >>> steady = forecast(calm, 750, 30, first_day=0)
     >>> round(steady.mean, 1), steady.sd < 0.2
     (0.2, True)
 
+    Of the first year half is believed:
+
+    >>> round(forecast(calm[:8], 390, 30, first_day=0).mean, 1)
+    0.1
+
     Without any history it is none, and may be anything:
 
-    >>> unknown = forecast([], 390, 30)
+    >>> unknown = forecast([], 390, 30, first_day=0)
     >>> unknown.mean, unknown.sd > 0.3
     (0.0, True)
     """
     sizes = list(itertools.product(*SIZES.values()))
     if not levels:
-        spread = float(np.mean([np.sum(np.square(size)) for size in sizes]))
+        spread = float(np.mean([np.sum(np.square(size[:-1])) for size in sizes]))
         return Forecast(0.0, float(np.sqrt(spread)), 0.0)
     days = np.array([level.day for level in levels], dtype=np.float64)
     values = np.array([level.value for level in levels])
     noise = np.diag([level.variance + 1e-6 for level in levels])
-    between, until = _parts(days[:, None] - days, horizon_days), _parts(days - as_of_day,
-                                                                       horizon_days)  # fmt: skip
+    now = np.array(float(as_of_day))
+    between, until, itself = (
+        _parts(one, other, horizon_days, first_day)
+        for one, other in ((days[:, None], days), (days, now), (now, now))
+    )
     weights, means, variances, lastings = [], [], [], []
     for size in sizes:
         squares = np.square(size)
@@ -158,21 +184,24 @@ def forecast(levels: Sequence[Level], as_of_day: int, horizon_days: int) -> Fore
         shared = np.tensordot(squares, until, 1)
         weights.append(-0.5 * float(values @ solved) - float(np.log(np.diag(factor)).sum()))
         means.append(float(shared @ solved))
-        variances.append(squares.sum() - float(shared @ cho_solve((factor, True), shared)))
+        own = float(squares @ itself)
+        variances.append(own - float(shared @ cho_solve((factor, True), shared)))
         lastings.append(float(squares[0] * until[0] @ solved))
     weight = np.exp(np.array(weights) - max(weights))
     weight /= weight.sum()
     mean = float(weight @ means)
+    belief = float(np.clip((days.max() + horizon_days - days.min()) / YEAR_DAYS - 0.5, 0.5, 1.0))
     spread = float(weight @ (np.array(variances) + (np.array(means) - mean) ** 2))
     return Forecast(
-        float(np.clip(mean, -MOST, MOST)),
+        belief * float(np.clip(mean, -MOST, MOST)),
         float(np.sqrt(spread)),
-        float(np.clip(weight @ lastings, -MOST, MOST)),
+        belief * float(np.clip(weight @ lastings, -MOST, MOST)),
     )
 
 
-def _parts(apart: Float, horizon_days: int) -> Float:
-    """Correlations of the three parts at some distances in days, stacked in their order."""
+def _parts(one: Float, other: Float, horizon_days: int, first_day: int) -> Float:
+    """Correlations of the parts between some days, stacked in their order."""
+    apart = one - other
     away = np.abs(apart)
     turn = np.sin(np.pi * apart / YEAR_DAYS)
     return np.stack(
@@ -180,5 +209,6 @@ def _parts(apart: Float, horizon_days: int) -> Float:
             np.exp(-away / LASTING_DAYS),
             np.exp(-2 * (turn / SEASON_LENGTH) ** 2),
             np.clip(1 - away / horizon_days, 0, None),
+            np.exp(-(one + other - 2 * first_day) / START_DAYS),
         ]
     )

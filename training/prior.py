@@ -16,6 +16,7 @@ Float = NDArray[np.float64]
 PENALTY = 0.1
 """Weight of the weak prior on log-parameters: a shop's first year lets a and b run to infinity."""
 
+_BOUNDS = (1e-6, 1 - 1e-6)
 _COLUMN = {name: position for position, name in enumerate(catalogue.NAMES)}
 
 
@@ -72,12 +73,19 @@ class Prior:
         probability: Float = self.purchases.probability_of_no_purchase(
             *summary(matrix), horizon_days
         )
-        return np.clip(probability, 1e-6, 1 - 1e-6)
+        return np.clip(probability, *_BOUNDS)
 
-    def silence(self, matrix: Float, horizon_days: float, longer_days: float) -> Float:
-        """P(no purchase in a longer window, given none in the horizon), at least 1 if shorter."""
-        longer = self.churn_probability(matrix, longer_days)
-        ratio: Float = longer / self.churn_probability(matrix, horizon_days)
+    def silence(self, matrix: Float, horizon_days: float, longer_days: Float) -> Float:
+        """P(no purchase in longer windows, given none in the horizon), at least 1 if shorter.
+
+        Returns
+        -------
+        array
+            A row a customer, a column a window.
+        """
+        windows = np.append(longer_days, horizon_days)
+        silent = np.clip(self.purchases.silence(*summary(matrix), windows), *_BOUNDS)
+        ratio: Float = silent[:, :-1] / silent[:, -1:]
         return ratio
 
     def expected_purchases(self, matrix: Float, horizon_days: float) -> Float:

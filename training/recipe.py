@@ -6,8 +6,8 @@ predictions of days that the trees behind it had not learned from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from training.adjustment import Predicted, adjust, judge
 from training.calendar import Calendar
 from training.dataset import LabelledDay
 from training.judged import Judged
+from training.rounds import Curve, curve
 from training.trees import Machine, Rows, Task, correction, fit
 from training.tuning.folds import folds
 from training.tuning.search import Tuned, tune
@@ -80,6 +81,13 @@ class Learned:
         the last is the newest matured day. Empty where there are no earlier labels.
     judged_trees
         Whether trees took part in that; with little history only the prior could.
+    pool
+        What calibrations and intervals are fitted on.
+    outcomes
+        Every labelled day, those too early to learn from among them: what levels are forecast from.
+    curves
+        How the loss of the newest rolling-origin trees fell: on the newest day that they had
+        learned from, and on the day after, which they had not.
     """
 
     calendar: Calendar
@@ -88,7 +96,8 @@ class Learned:
     judged: tuple[Judged, ...]
     judged_trees: bool
     pool: tuple[Predicted, ...]
-    matured: tuple[LabelledDay, ...]
+    outcomes: tuple[LabelledDay, ...]
+    curves: Mapping[Task, tuple[Curve, ...]] = field(default_factory=dict)
 
 
 def learn(
@@ -111,20 +120,28 @@ def learn(
     by_day = {d.as_of: d for d in days}
     check_enough(by_day.get(calendar.evaluation), calendar)
     matured = [by_day[d] for d in calendar.matured if d in by_day]
+    outcomes = [by_day[d] for d in calendar.labelled if d in by_day]
     earlier = _pool_days(calendar, by_day, calendar.evaluation)
     recipe = search(calendar, by_day, trials, machine, say, studies)
     pool = []
+    curves: dict[Task, tuple[Curve, ...]] = {}
     foldable = [d for d in calendar.foldable() if d in by_day][-ROLLING_DAYS:]
     for done, day in enumerate(foldable, start=1):
-        pool.append(_predict(recipe, calendar, by_day, day))
+        earlier_days = [by_day[d] for d in calendar.before(day) if d in by_day]
+        unseen = recipe.fit(earlier_days)
+        pool.append(_predict(unseen, by_day[day], machine))
+        if day == foldable[-1]:
+            curves = _curves(unseen, (earlier_days[-1], by_day[day]), machine)
         say("rolling-origin predictions", done, len(foldable))
-    judged = judge_days(calendar, matured, pool)
+    judged = judge_days(calendar, outcomes, pool)
     if not earlier:
-        judged = judge_days(calendar, matured, [Predicted.bare(d) for d in matured], trees=False)
+        judged = judge_days(calendar, outcomes, [Predicted.bare(d) for d in matured], trees=False)
     trees = recipe.fit(matured) if pool else Trees()
     say("final trees", 1, 1)
     final = tuple(pool) or tuple(Predicted.bare(d) for d in matured)
-    return Learned(calendar, recipe, trees, tuple(judged), bool(earlier), final, tuple(matured))
+    return Learned(
+        calendar, recipe, trees, tuple(judged), bool(earlier), final, tuple(outcomes), curves
+    )
 
 
 def check_enough(newest: LabelledDay | None, calendar: Calendar) -> None:
@@ -157,15 +174,22 @@ def judge_days(
     pool: Sequence[Predicted],
     trees: bool = True,
 ) -> list[Judged]:
-    """Judge every day of a pool by what the days before it, as far as matured by then, taught."""
+    """Judge every day of a pool by what the days before it, as far as matured by then, taught.
+
+    Parameters
+    ----------
+    days
+        Every labelled day, oldest first.
+    """
     judged: list[Judged] = []
     for predicted in pool:
         as_of = predicted.day.as_of
         known = calendar.before(as_of)
         before = [p for p in pool if p.day.as_of in known]
         if any(p.day.purchased.any() for p in before):
-            matured = [day for day in days if day.as_of in known]
-            adjustment = adjust(before, matured, as_of, calendar.horizon_days, trees)
+            over = calendar.over_by(as_of)
+            outcomes = [day for day in days if day.as_of in over]
+            adjustment = adjust(before, outcomes, calendar, as_of, trees)
             judged.append(judge(predicted, adjustment))
     return judged
 
@@ -215,12 +239,19 @@ def _sample(days: Sequence[LabelledDay], task: Task, rng: np.random.Generator) -
     ]
 
 
-def _predict(
-    recipe: Recipe, calendar: Calendar, by_day: dict[date, LabelledDay], day: date
-) -> Predicted:
-    trees = recipe.fit([by_day[d] for d in calendar.before(day) if d in by_day])
-    labelled = by_day[day]
-    return Predicted(labelled, *trees.corrections(labelled.matrix, recipe.machine.threads))
+def _predict(trees: Trees, day: LabelledDay, machine: Machine) -> Predicted:
+    return Predicted(day, *trees.corrections(day.matrix, machine.threads))
+
+
+def _curves(
+    trees: Trees, days: Sequence[LabelledDay], machine: Machine
+) -> dict[Task, tuple[Curve, ...]]:
+    found: dict[Task, tuple[Curve, ...]] = {}
+    for task in ALL_TASKS:
+        booster = getattr(trees, task)
+        curves = [curve(task, booster, day, machine.seed, machine.threads) for day in days]
+        found[task] = tuple(c for c in curves if c is not None)
+    return found
 
 
 def parameters_of(recipe: Recipe) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from training.relocation import DATABASE, follow
 
 MODEL = "lifecycle-scorer"
 CHAMPION = "champion"
+SHADOW = "shadow"
+"""Alias of a version that is scored beside the champion and not answered with."""
 MANIFEST_TAG = "manifest_sha256"
 """Tag of a version with the SHA-256 of its bundle's manifest."""
 
@@ -60,12 +62,36 @@ class Registry:
         whole = (v for v in map(_version, found) if MANIFEST_TAG in v.tags)
         return max(whole, key=lambda v: v.version, default=None)
 
-    def champion(self) -> ScorerVersion | None:
-        """The version that answers now."""
+    def version(self, number: int) -> ScorerVersion:
+        """Find a version by its number.
+
+        Raises
+        ------
+        WorkspaceError
+            It is not registered, or no more.
+        """
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
         try:
-            return _version(self._client.get_model_version_by_alias(MODEL, CHAMPION))
+            return _version(self._client.get_model_version(MODEL, str(number)))
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise WorkspaceError(f"model version {number} is not registered any more") from None
+            raise
+
+    def champion(self) -> ScorerVersion | None:
+        """The version that answers now."""
+        return self._aliased(CHAMPION)
+
+    def shadow(self) -> ScorerVersion | None:
+        """The version that is tried beside the champion."""
+        return self._aliased(SHADOW)
+
+    def _aliased(self, alias: str) -> ScorerVersion | None:
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        try:
+            return _version(self._client.get_model_version_by_alias(MODEL, alias))
         except MlflowException as error:
             # An alias that is not set is INVALID_PARAMETER_VALUE, a model that is not there
             # RESOURCE_DOES_NOT_EXIST; anything else is a registry out of reach.

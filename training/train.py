@@ -25,7 +25,7 @@ from training.population import StageThresholds, fit_thresholds
 from training.prior import Prior, column
 from training.prospects import Conversion, NeverBought
 from training.recipe import Learned, Recipe, Say, Trees, check_enough, judge_days, learn, search
-from training.tracking import Training
+from training.tracking.training import Training, sample_of
 from training.training_set import TrainingSet
 from training.trees import Machine
 from training.tuning.studies import Studies
@@ -80,8 +80,17 @@ def train(
         learned, contests, evaluation, trusted = served(learned, days, never, settings)
         say("judging", 1, 1)
         bundle = _bundle(learned, trusted, never, vocabulary, today, history_from, settings)
+    customers, sample = sample_of(today, settings.training.seed)
     return Training(
-        bundle, learned, evaluation, contests, tuple(days), fingerprint, training_set.rows
+        bundle=bundle,
+        learned=learned,
+        evaluation=evaluation,
+        contests=contests,
+        days=tuple(days),
+        fingerprint=fingerprint,
+        rows=training_set.rows,
+        customers=customers,
+        today=sample,
     )
 
 
@@ -105,7 +114,7 @@ def served(
     if not learned.judged_trees or evaluation is None or evaluation.beats_baselines:
         return learned, contests, evaluation, has_trees
     pool = [Predicted.bare(predicted.day) for predicted in learned.pool]
-    judged = tuple(judge_days(learned.calendar, learned.matured, pool, trees=False))
+    judged = tuple(judge_days(learned.calendar, learned.outcomes, pool, trees=False))
     learned = replace(learned, judged=judged)
     contests = _contests(learned, days, settings)
     return learned, contests, _evaluated(contests, never, learned.calendar, settings), False
@@ -190,9 +199,7 @@ def _bundle(
         vocabulary=vocabulary,
         prior=prior,
         trees=learned.trees if trusted else Trees(),
-        adjustment=adjust(
-            learned.pool, learned.matured, calendar.as_of, calendar.horizon_days, trees=trusted
-        ),
+        adjustment=adjust(learned.pool, learned.outcomes, calendar, calendar.as_of, trees=trusted),
         thresholds=UNFITTED,
         middle=Middle.of(buyers, calendar.horizon_days),
         conversion=Conversion.fit(never, calendar.horizon_days, prior.mean_order_value),

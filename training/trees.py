@@ -132,7 +132,7 @@ class Rows:
     dataset: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        offsets, labels = zip(*(_outcomes(self.task, d) for d in self.days), strict=True)
+        offsets, labels = zip(*(outcomes(self.task, d) for d in self.days), strict=True)
         self.offset = np.concatenate(offsets)
         self.label = np.concatenate(labels)
         rows = [DayRows(self.task, day) for day in self.days]
@@ -169,8 +169,8 @@ def _constants(rows: Sequence[DayRows]) -> NDArray[np.bool_]:
     return same
 
 
-def _outcomes(task: Task, day: LabelledDay) -> tuple[Float, Float]:
-    """Offset and label of one day: everyone for churn, those who bought for spend.
+def outcomes(task: Task, day: LabelledDay) -> tuple[Float, Float]:
+    """Give offset and label of one day: everyone for churn, those who bought for spend.
 
     The day's own level is in the offset: trees learn what sets customers apart, not the season.
     """

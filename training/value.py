@@ -20,6 +20,7 @@ Float = NDArray[np.float64]
 YEAR_DAYS = 365.25
 CLV_MONTHS = (3, 6, 12, 24)
 """Horizons of the values that are told."""
+CLV_DAYS = np.array(CLV_MONTHS) / 12 * YEAR_DAYS
 _YEARS = np.array([0.25, 0.5, 0.75, 1.0, 1.5, 2.0])
 """Ends of the pieces that are discounted as one, in years; the horizons are among them."""
 _ENDS = np.array([np.flatnonzero(months / 12 == _YEARS)[0] for months in CLV_MONTHS])
@@ -105,11 +106,8 @@ def spend_growth(prior: Prior, matrix: Float, horizon_days: float) -> Float:
     One at the horizon itself, never falling.
     """
     frequency, _, age = summary(matrix)
-    grown = [
-        prior.purchases.horizon_growth(frequency, age, years * YEAR_DAYS, horizon_days)
-        for years in _YEARS
-    ]
-    return np.maximum.accumulate(np.stack(grown, axis=1), axis=1)
+    grown = prior.purchases.horizon_growth(frequency, age, _YEARS * YEAR_DAYS, horizon_days)
+    return np.maximum.accumulate(grown, axis=1)
 
 
 def growth_of_horizons(growth: Float) -> Float:

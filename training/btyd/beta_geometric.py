@@ -65,8 +65,8 @@ class BetaGeometric(PurchaseModel):
     Growth is exactly one at its base, and less than proportional beyond it, since customers drop
     out:
 
-    >>> model.horizon_growth([0, 5], [200, 200], [91, 364], base_days=91).round(2)
-    array([1.  , 3.19])
+    >>> model.horizon_growth([5], [200], [91, 364], base_days=91).round(2)
+    array([[1.  , 3.19]])
 
     Customers who all bought once say that purchases are rare and nothing about dropout; what the
     data leave open stays near the penalty's centre:

@@ -13,7 +13,17 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from training.btyd.columns import FloatArray, Groups, ages, grouped, histories, horizon, thinned
+from training.btyd.columns import (
+    DAYS_PER_WEEK,
+    FloatArray,
+    Groups,
+    ages,
+    column,
+    grouped,
+    histories,
+    horizon,
+    thinned,
+)
 from training.btyd.fitting import Bounds, LogLikelihood, dot, maximise
 from training.btyd.parameters import Parameters
 
@@ -142,29 +152,59 @@ class PurchaseModel(Parameters, ABC):
         self,
         frequency: ArrayLike,
         age_days: ArrayLike,
-        horizon_days: ArrayLike,
-        base_days: ArrayLike,
+        horizons_days: ArrayLike,
+        base_days: float,
     ) -> FloatArray:
-        """Compare expected purchases in horizon_days with those in base_days, given alive.
+        """Compare expected purchases in some horizons with those in base_days, given alive.
 
-        What carries a prediction from the horizon it was learned at to another one. Recency drops
-        out, as it only tells whether the customer is alive.
+        What carries a prediction from the horizon it was learned at to others. Recency drops out,
+        as it only tells whether the customer is alive.
 
         Parameters
         ----------
         frequency, age_days
             One value per customer, as the package defines them.
-        horizon_days, base_days
-            One number for all, or one per customer; base_days > 0.
+        horizons_days
+            The horizons, >= 0.
+        base_days
+            The one that they are compared with, > 0.
+
+        Returns
+        -------
+        array
+            A row per customer, a column per horizon; exactly one at the base.
         """
         x, T = ages(frequency, age_days)
-        h = horizon("horizon_days", horizon_days, x.size)
-        base = horizon("base_days", base_days, x.size)
-        if not (base > 0).all():
+        if not base_days > 0:
             msg = "base_days must be above 0: growth is relative to it"
             raise ValueError(msg)
-        growth = self._expected_if_alive(x, T, h) / self._expected_if_alive(x, T, base)
-        return np.where(h == base, 1.0, growth)
+        given = column("horizons_days", horizons_days)
+        weeks = np.append(given, base_days) / DAYS_PER_WEEK
+        # All at once: most of what a few customers cost is not their own.
+        expected = self._expected_if_alive(
+            np.repeat(x, weeks.size), np.repeat(T, weeks.size), np.tile(weeks, x.size)
+        ).reshape(x.size, weeks.size)
+        growth = expected[:, :-1] / expected[:, -1:]
+        return np.where(given == base_days, 1.0, growth)
+
+    def silence(
+        self,
+        frequency: ArrayLike,
+        recency_days: ArrayLike,
+        age_days: ArrayLike,
+        horizons_days: ArrayLike,
+    ) -> FloatArray:
+        """Chance of no purchase in each of some horizons that follow age_days.
+
+        As `probability_of_no_purchase`, with a column per horizon.
+        """
+        x, t_x, T = histories(frequency, recency_days, age_days)
+        weeks = column("horizons_days", horizons_days) / DAYS_PER_WEEK
+        alive = self._alive(x, t_x, T)[:, None]
+        silent = self._silent_if_alive(
+            np.repeat(x, weeks.size), np.repeat(T, weeks.size), np.tile(weeks, x.size)
+        ).reshape(x.size, weeks.size)
+        return (1.0 - alive) + alive * silent
 
     @abstractmethod
     def simulate(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from training.btyd.columns import FloatArray
@@ -12,6 +14,7 @@ _LOG_ODDS_STEP = 0.4
 _LOG_ODDS_ENDS = (-50.0, 37.0)
 
 
+@lru_cache(maxsize=1024)
 def beta_quadrature(a: float, b: float) -> tuple[FloatArray, FloatArray]:
     """Nodes p and weights (positive, sum 1) of E[f(p)] for p ~ Beta(a, b) and smooth f.
 
@@ -37,4 +40,7 @@ def beta_quadrature(a: float, b: float) -> tuple[FloatArray, FloatArray]:
     log_weight[0] -= np.log(-np.expm1(-a * step))
     log_weight[-1] -= np.log(-np.expm1(-b * step))
     weight = np.exp(log_weight - log_weight.max())
-    return np.exp(log_p), weight / weight.sum()
+    nodes, weights = np.exp(log_p), weight / weight.sum()
+    for shared in (nodes, weights):
+        shared.flags.writeable = False
+    return nodes, weights

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct
 
 from features import catalogue
@@ -116,6 +115,22 @@ class EventsRequest(Struct, forbid_unknown_fields=True):
     ) = None
 
 
+class ForesightRequest(Struct, forbid_unknown_fields=True):
+    """A customer with events that have just happened, or might; nothing of it is kept as a fact."""
+
+    customer_id: CustomerId
+    events: Annotated[
+        dict[Table, list[dict[str, str | int | float | bool | None]]],
+        Meta(
+            min_length=1,
+            description="rows by table of the contract, beside all that is stored of the customer",
+            examples=[{"orders": [{"ordered_at": "2024-06-30T12:00:00Z", "amount": 20}]}],
+        ),
+    ]
+    reasons: ReasonsAsked = "fast"
+    lang: LanguageAsked = "en"
+
+
 class RejectedEvent(Struct):
     """An event that cannot be a fact."""
 
@@ -149,6 +164,10 @@ class Answer(Struct):
     """What is said of one customer; money in the workspace's currency."""
 
     customer_id: CustomerId | None
+    decision_id: Annotated[
+        str,
+        Meta(description="names the decision: the same facts, answered by the same models"),
+    ]
     as_of: str
     churn_probability: float
     expected_spend: float
@@ -201,13 +220,61 @@ class Versions(Struct):
     currency: str
 
 
+class FeatureState(Struct):
+    """Of when the features online are; an answer's own day may be newer, by events since."""
+
+    as_of: Annotated[str, Meta(description="the last closed day that is online")]
+    age_days: int
+    stale: Annotated[bool, Meta(description="older than serving.stale_days")]
+    tables: Annotated[list[str], Meta(description="the tables that the model has learned from")]
+
+
 class ScoreResponse(Struct):
     """Answers in the order of the request, without the customers that are not known."""
 
     request_id: str
     versions: Versions
+    features: FeatureState
     results: list[Answer]
     unknown_customers: list[CustomerId]
+
+
+class PastAnswer(Struct):
+    """What was said of a customer before."""
+
+    at: str
+    by: Annotated[str, Meta(description="endpoint or batch")]
+    as_of: str
+    decision_id: str | None
+    model_version: int
+    churn_probability: float
+    expected_spend: float
+    clv_12m: float
+    lifecycle_stage: str
+    action: str
+
+
+class CustomerView(Struct):
+    """All that is known and said of one customer."""
+
+    request_id: str
+    versions: Versions
+    features: FeatureState
+    answer: Annotated[Answer, Meta(description="with exact reasons")]
+    facts: Annotated[
+        dict[str, float | str | None], Meta(description="every feature that the answer rests on")
+    ]
+    history: Annotated[list[PastAnswer], Meta(description="newest first")]
+
+
+class StateResponse(Struct):
+    """What answers now."""
+
+    request_id: str
+    versions: Versions
+    features: FeatureState
+    shadow: Annotated[int | None, Meta(description="version that is scored beside it")]
+    problem: Annotated[str, Meta(description="why what is newer does not answer; empty: nothing")]
 
 
 class Problem(Struct):
@@ -222,66 +289,3 @@ class ErrorResponse(Struct):
     """The one envelope of every error."""
 
     error: Problem
-
-
-PATHS: dict[str, tuple[str, type[Struct], type[Struct]]] = {
-    "/v1/customers/score": ("Score customers by their ids", CustomersRequest, ScoreResponse),
-    "/v1/features/score": (
-        "Score features given in the request", FeaturesRequest, ScoreResponse,
-    ),
-    "/v1/events": ("Take events as they happen", EventsRequest, EventsResponse),
-}  # fmt: skip
-
-
-def openapi(version: str) -> dict[str, Any]:
-    """Describe every route as an OpenAPI 3.1 document."""
-    shapes = [shape for _, *both in PATHS.values() for shape in both]
-    (*described, error), components = msgspec.json.schema_components(
-        [*shapes, ErrorResponse], ref_template="#/components/schemas/{name}"
-    )
-    # Every feature has its own type, and there are no others.
-    components["FeatureRow"]["properties"]["features"]["additionalProperties"] = False
-    bodies, answers = described[::2], described[1::2]
-    failures = {
-        "400": "The body is not what it should be",
-        "401": "No valid API key",
-        "404": "None of the customers is known",
-        "409": "The idempotency key was used for other events",
-        "413": "The body is too large",
-        "503": "No model or no features yet",
-    }
-    paths = {
-        path: {
-            "post": {
-                "summary": summary,
-                "requestBody": {
-                    "required": True,
-                    "content": {"application/json": {"schema": body}},
-                },
-                "responses": {
-                    "200": {
-                        "description": "Answers",
-                        "content": {"application/json": {"schema": answer}},
-                    },
-                    **{
-                        status: {
-                            "description": text,
-                            "content": {"application/json": {"schema": error}},
-                        }
-                        for status, text in failures.items()
-                    },
-                },
-            }
-        }
-        for (path, (summary, *_)), body, answer in zip(PATHS.items(), bodies, answers, strict=True)
-    }
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "Lifecycle", "version": version},
-        "paths": paths,
-        "components": {
-            "schemas": components,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-        },
-        "security": [{"key": []}, {}],
-    }

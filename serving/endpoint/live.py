@@ -7,43 +7,63 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, date, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import LifecycleError, WorkspaceError
+from features.matrix import matrix_of
 from features.push import Pusher, PushReport
 from features.settings import Settings
 from features.snapshots import snapshot_folder
 from features.store import FeatureStore, OnlineReader, OnlineState, read_state
 from features.workspace import Workspace
+from serving.decisions.recorder import Recorder
+from serving.endpoint.smoke import check_smoke
+from serving.playbook import SHIPPED
 from serving.scorer import Scorer
-from training.registry import open_registry
+from training.registry import ScorerVersion, open_registry
 
 POLL_SECONDS = 1.0
+
+Row = Mapping[str, str | int | float | bool | None]
 
 log = logging.getLogger("lifecycle.serving")
 
 
 @dataclass(frozen=True)
 class Answering:
-    """A scorer and a reader that belong together."""
+    """A scorer and a reader that belong together.
+
+    Attributes
+    ----------
+    shadow
+        Scored beside the scorer and not answered with.
+    """
 
     scorer: Scorer
     reader: OnlineReader
     integer_keys: bool
+    shadow: Scorer | None = None
+
+    @property
+    def as_of(self) -> date:
+        """The last closed day whose features are online."""
+        return self.reader.state.as_of
 
 
 class Live:
-    """Follows the champion alias and the online pointer of one workspace.
+    """Follows the aliases of the registry and the online pointer of one workspace.
 
     A new model or a new day replaces the old one in a single assignment, and only after it has
     been loaded and tried; what cannot be loaded leaves the old one answering.
     """
 
-    def __init__(self, workspace: Workspace, settings: Settings) -> None:
+    def __init__(
+        self, workspace: Workspace, settings: Settings, recorder: Recorder | None = None
+    ) -> None:
+        self._recorder = recorder
         self._workspace = workspace
         self._settings = settings
         self._registry = open_registry(workspace, settings)
@@ -51,6 +71,8 @@ class Live:
         self._stop = threading.Event()
         self._answering: Answering | None = None
         self._pusher = Pusher(workspace, settings)
+        self._refused: dict[int, str] = {}
+        self._no_shadow = ""
         self.problem = "starting"
 
     @property
@@ -90,12 +112,7 @@ class Live:
         with self._reading:
             return answering.reader.read(ids, answering.scorer.bundle.vocabulary)
 
-    def push(
-        self,
-        table: str,
-        rows: Sequence[Mapping[str, str | int | float | bool | None]],
-        idempotency_key: str | None,
-    ) -> PushReport:
+    def push(self, table: str, rows: Sequence[Row], idempotency_key: str | None) -> PushReport:
         """Take events; when this returns, they are answered for."""
         report = self._pusher.push(table, rows, datetime.now(UTC).date(), idempotency_key)
         answering = self._answering
@@ -103,6 +120,15 @@ class Live:
             # The events are in what has just come online, and not in what this worker reads.
             self.refresh()
         return report
+
+    def foresee(
+        self, answering: Answering, customer: int | str, events: Mapping[str, Sequence[Row]]
+    ) -> NDArray[np.float64] | None:
+        """Read a customer's row as it would be after some events; None where nothing is known."""
+        row, _ = self._pusher.foresee(customer, events, datetime.now(UTC).date())
+        if row is None or not row.num_rows:
+            return None
+        return matrix_of(row, answering.scorer.bundle.vocabulary)
 
     def _online(self) -> OnlineState | None:
         return read_state(self._workspace, self._settings.stores.online)
@@ -130,27 +156,50 @@ class Live:
         state = self._online()
         if state is None:
             raise WorkspaceError("no features are online yet; run `lifecycle score` first")
-        scorer = now.scorer if now is not None else None
-        if scorer is None or scorer.model_version != version.version:
-            scorer = Scorer.champion(self._registry, self._settings.serving)
-            _try(scorer)
-            log.info("answering with model version %d", scorer.model_version)
+        scorer = self._champion(version, now.scorer if now is not None else None)
+        shadow = self._shadow(now.shadow if now is not None else None, scorer)
         if now is not None and now.reader.state == state:
-            return now if scorer is now.scorer else Answering(scorer, now.reader, now.integer_keys)
+            if scorer is now.scorer and shadow is now.shadow:
+                return now
+            return Answering(scorer, now.reader, now.integer_keys, shadow)
         # The type of key is that of what is online: an ingest may have changed the ledger's since.
         folder = snapshot_folder(self._workspace, state.key_type)
         store = FeatureStore(self._workspace, folder, state.key_type, self._settings)
-        return Answering(scorer, store.online_reader(), state.key_type == "integer")
+        return Answering(scorer, store.online_reader(), state.key_type == "integer", shadow)
 
+    def _champion(self, version: ScorerVersion, now: Scorer | None) -> Scorer:
+        """Load and try the champion; one that was refused is not tried at every poll again."""
+        if now is not None and now.model_version == version.version:
+            return now
+        if version.version in self._refused:
+            raise WorkspaceError(self._refused[version.version])
+        scorer = Scorer.of(self._registry, version, self._settings.serving)
+        try:
+            check_smoke(scorer)
+        except Exception as error:
+            self._refused[version.version] = str(error)
+            raise
+        if self._recorder is not None:
+            self._recorder.keep_playbook(
+                scorer.playbook_version, self._settings.serving.playbook or SHIPPED
+            )
+        log.info("answering with model version %d", scorer.model_version)
+        return scorer
 
-def _try(scorer: Scorer) -> None:
-    """Score one made-up customer: a model that cannot is refused at the door."""
-    from features import catalogue  # noqa: PLC0415
-
-    row: dict[str, Any] = dict.fromkeys(catalogue.NAMES, 1.0)
-    answer = scorer.score(np.array([[row[name] for name in catalogue.NAMES]], dtype=np.float64))
-    if not np.isfinite(answer.predictions.churn_probability).all():
-        raise WorkspaceError(
-            f"model version {scorer.model_version} does not give a probability; "
-            "promote another version"
-        )
+    def _shadow(self, now: Scorer | None, champion: Scorer) -> Scorer | None:
+        """Load what is to be tried beside the champion; whatever is wrong with it stops nothing."""
+        version = self._registry.shadow()
+        if version is None or version.version == champion.model_version:
+            return None
+        if now is not None and now.model_version == version.version:
+            return now
+        try:
+            scorer = Scorer.of(self._registry, version, self._settings.serving)
+            check_smoke(scorer)
+        except Exception as error:  # noqa: BLE001
+            if str(error) != self._no_shadow:
+                log.warning("no shadow: %s: %s", type(error).__name__, error)
+            self._no_shadow = str(error)
+            return None
+        log.info("model version %d is scored beside it", scorer.model_version)
+        return scorer

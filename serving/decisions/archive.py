@@ -1,0 +1,231 @@
+"""The record of decisions: Parquet files by day, and the journals that are still open.
+
+Every process writes a journal of its own. From time to time it becomes a Parquet file, and the
+files of a day that is over become one. Nothing is changed in place: a process that dies on the way
+leaves either the former files or the new one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features import catalogue
+from features.errors import WorkspaceError
+from features.workspace import replacing
+from serving.decisions.journal import SUFFIX, Decided, is_abandoned, read_journal
+
+SCHEMA = pa.schema(
+    [
+        ("decision_id", pa.string()),
+        ("customer_id", pa.string()),
+        ("at", pa.timestamp("us", tz="UTC")),
+        ("request_id", pa.string()),
+        ("route", pa.string()),
+        ("caller", pa.string()),
+        ("shadow", pa.bool_()),
+        ("model_version", pa.int64()),
+        ("playbook", pa.string()),
+        ("consent_unknown", pa.string()),
+        ("language", pa.string()),
+        ("reasons", pa.string()),
+        ("features", pa.binary()),
+        ("answer", pa.string()),
+    ]
+)
+"""``customer_id`` and ``answer`` are JSON, so that the customer 7 is not the one named "7"."""
+_WHOLE = "day.parquet"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One answer, and what it followed from.
+
+    Attributes
+    ----------
+    features
+        Float64 in the catalogue's order, as bytes.
+    answer
+        As it was given.
+    """
+
+    decision_id: str
+    customer_id: int | str | None
+    at: datetime
+    request_id: str
+    route: str
+    caller: str
+    shadow: bool
+    model_version: int
+    playbook: str
+    consent_unknown: str
+    language: str
+    reasons: str
+    features: bytes
+    answer: dict[str, Any]
+
+
+class Archive:
+    """The decisions of one workspace."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def take(self, journal: Path) -> None:
+        """Turn a closed journal into Parquet; a second time it gives the same file."""
+        by_day: dict[date, list[dict[str, Any]]] = {}
+        for row in _rows(read_journal(journal)):
+            by_day.setdefault(row["at"].date(), []).append(row)
+        for day, rows in by_day.items():
+            table = pa.Table.from_pylist(rows, SCHEMA).sort_by("customer_id")
+            with replacing(self.folder / day.isoformat() / f"{journal.stem}.parquet") as file:
+                pq.write_table(table, file, compression="zstd", row_group_size=5_000)
+        journal.unlink(missing_ok=True)
+
+    def tidy(self, today: date, keep_days: int) -> None:
+        """Take what dead processes left, make one file of every day before, forget old days."""
+        with self._alone():
+            for journal in self.folder.glob(f"*{SUFFIX}"):
+                if is_abandoned(journal):
+                    self.take(journal)
+            for day, folder in self._days():
+                if day < today - timedelta(days=keep_days):
+                    shutil.rmtree(folder)
+                elif day < today:
+                    _made_one(folder)
+
+    def find(self, decision_id: str) -> Decision | None:
+        """Find the newest answer with an id, the model that answers before its shadow."""
+        found = [
+            *(self._stored(pl.col("decision_id") == decision_id)),
+            *(d for d in self._open() if d.decision_id == decision_id),
+        ]
+        return max(found, key=lambda d: (not d.shadow, d.at), default=None)
+
+    def of_customer(self, customer: int | str, most: int) -> list[Decision]:
+        """List the newest answers about a customer, newest first, each decision once."""
+        name = _named(customer)
+        found = [
+            *self._stored((pl.col("customer_id") == name) & ~pl.col("shadow")),
+            *(d for d in self._open() if d.customer_id == customer and not d.shadow),
+        ]
+        newest: dict[str, Decision] = {}
+        for decision in sorted(found, key=lambda d: d.at, reverse=True):
+            newest.setdefault(decision.decision_id, decision)
+        return list(newest.values())[:most]
+
+    def _stored(self, wanted: pl.Expr) -> Iterator[Decision]:
+        files = sorted(self.folder.glob("*/*.parquet"))
+        if not files:
+            return
+        rows = pl.scan_parquet(files).filter(wanted).collect()
+        for row in rows.iter_rows(named=True):
+            yield _decision(row)
+
+    def _open(self) -> Iterator[Decision]:
+        for journal in sorted(self.folder.glob(f"*{SUFFIX}")):
+            try:
+                rows = list(_rows(read_journal(journal)))
+            except FileNotFoundError:
+                # It has become Parquet since; whoever asks again finds it there.
+                continue
+            yield from map(_decision, rows)
+
+    def _days(self) -> Iterator[tuple[date, Path]]:
+        for folder in sorted(self.folder.iterdir()) if self.folder.is_dir() else []:
+            try:
+                yield date.fromisoformat(folder.name), folder
+            except ValueError:
+                continue
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def kept_playbook(folder: Path, version: str) -> Path:
+    """Where the record keeps the playbook of a version."""
+    return folder / "playbooks" / f"{version}.yaml"
+
+
+def features_of(decision: Decision) -> bytes:
+    """Give the row that was scored.
+
+    Raises
+    ------
+    WorkspaceError
+        It was of another list of features.
+    """
+    if len(decision.features) != 8 * len(catalogue.NAMES):
+        raise WorkspaceError(
+            f"decision {decision.decision_id} was made from another list of features than this "
+            "version's; replay it with the version that answered"
+        )
+    return decision.features
+
+
+def _rows(decided: Iterator[Decided]) -> Iterator[dict[str, Any]]:
+    for one in decided:
+        width = len(one.features) // max(1, len(one.customers))
+        at = datetime.fromtimestamp(one.at / 1e6, UTC)
+        for place, customer in enumerate(one.customers):
+            yield {
+                "decision_id": one.decision_ids[place],
+                "customer_id": _named(customer),
+                "at": at,
+                "request_id": one.request_id,
+                "route": one.route,
+                "caller": one.caller,
+                "shadow": one.shadow,
+                "model_version": one.model_version,
+                "playbook": one.playbook,
+                "consent_unknown": one.consent_unknown,
+                "language": one.language,
+                "reasons": one.reasons,
+                "features": one.features[place * width : (place + 1) * width],
+                "answer": msgspec.json.encode(one.answers[place]).decode(),
+            }
+
+
+def _named(customer: int | str | None) -> str:
+    return msgspec.json.encode(customer).decode()
+
+
+def _decision(row: dict[str, Any]) -> Decision:
+    read = msgspec.json.decode
+    return Decision(
+        **{
+            **row,
+            "customer_id": read(row["customer_id"]),
+            "answer": read(row["answer"]),
+        }
+    )
+
+
+def _made_one(folder: Path) -> None:
+    """Put a day's files into one; a file that is not yet gone when it dies is the same again."""
+    parts = [path for path in sorted(folder.glob("*.parquet")) if path.name != _WHOLE]
+    if not parts:
+        return
+    whole = folder / _WHOLE
+    files = [*parts, *([whole] if whole.exists() else [])]
+    table = pa.concat_tables([pq.read_table(file) for file in files])
+    rows = pl.DataFrame(pl.from_arrow(table)).unique().sort("customer_id", "at", "decision_id")
+    with replacing(whole) as file:
+        pq.write_table(rows.to_arrow().cast(SCHEMA), file, compression="zstd", row_group_size=5_000)
+    for part in parts:
+        part.unlink()

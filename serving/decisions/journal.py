@@ -1,0 +1,123 @@
+"""Decisions as they are made: frames appended to a file of this process alone.
+
+What has been appended outlives the process, not a loss of power. A frame that was cut off by a
+death or a full disk is told by its length or its checksum, and left out.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+import threading
+import uuid
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+SUFFIX = ".journal"
+_HEAD = struct.Struct("<II")
+
+
+class Decided(Struct, frozen=True):
+    """The answers to one request, and everything that they followed from.
+
+    Attributes
+    ----------
+    at
+        Microseconds since 1970 by the server's clock.
+    caller
+        Name of the key that asked.
+    shadow
+        Scored beside the answers by a model that does not answer yet.
+    features
+        Float64 of every row that was scored, in the catalogue's order and in the codes of the
+        model's vocabulary.
+    answers
+        As they were given.
+    """
+
+    request_id: str
+    at: int
+    route: str
+    caller: str
+    model_version: int
+    playbook: str
+    consent_unknown: str
+    language: str
+    reasons: str
+    shadow: bool
+    decision_ids: list[str]
+    customers: list[int | str | None]
+    features: bytes
+    answers: list[Any]
+
+
+class Journal:
+    """An open file of decisions; threads share it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{uuid.uuid4().hex}{SUFFIX}"
+        self._file = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
+        # Whoever finds it locked leaves it to its writer.
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._encoder = msgspec.msgpack.Encoder()
+        self._lock = threading.Lock()
+        self.size = 0
+
+    def append(self, decided: Decided) -> None:
+        """Add a frame, all of it or nothing.
+
+        Raises
+        ------
+        OSError
+            The disk is full or out of reach.
+        """
+        content = self._encoder.encode(decided)
+        frame = _HEAD.pack(len(content), zlib.crc32(content)) + content
+        with self._lock:
+            written = os.write(self._file, frame)
+            if written < len(frame):
+                os.ftruncate(self._file, self.size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            self.size += written
+
+    def close(self) -> None:
+        """End it; no more is appended."""
+        os.close(self._file)
+
+
+def read_journal(path: Path) -> Iterator[Decided]:
+    """Read the whole frames of a journal, open or closed."""
+    content = path.read_bytes()
+    decoder = msgspec.msgpack.Decoder(Decided)
+    start = 0
+    while start + _HEAD.size <= len(content):
+        length, checksum = _HEAD.unpack_from(content, start)
+        start += _HEAD.size
+        frame = content[start : start + length]
+        if len(frame) < length or zlib.crc32(frame) != checksum:
+            return
+        start += length
+        yield decoder.decode(frame)
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether nobody writes to a journal any more."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(file)
+    return True

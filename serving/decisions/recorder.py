@@ -1,0 +1,98 @@
+"""Keeps what one server decides, while it answers."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from features.workspace import replacing
+from serving.decisions.archive import Archive, kept_playbook
+from serving.decisions.journal import Decided, Journal
+
+ROTATE_SECONDS = 300.0
+ROTATE_BYTES = 64 * 1024 * 1024
+
+log = logging.getLogger("lifecycle.serving")
+
+
+class Recorder:
+    """Appends decisions, and turns them into Parquet in the background.
+
+    Parameters
+    ----------
+    folder
+        Of the record; several processes share it.
+    keep_days
+        How long decisions are kept.
+    """
+
+    def __init__(self, folder: Path, keep_days: int) -> None:
+        self.archive = Archive(folder)
+        self._folder = folder
+        self._keep_days = keep_days
+        self._journal = Journal(folder)
+        self._swap = threading.Lock()
+        self._since = time.monotonic()
+        self._tidied = ""
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        """Begin to tidy in the background."""
+        threading.Thread(target=self._run, name="lifecycle-decisions", daemon=True).start()
+
+    def stop(self) -> None:
+        """Take what was appended, and append no more."""
+        self._stop.set()
+        with self._swap:
+            self._journal.close()
+        self.archive.take(self._journal.path)
+
+    def append(self, decided: Decided) -> None:
+        """Keep one request's decisions.
+
+        Raises
+        ------
+        OSError
+            The disk is full or out of reach.
+        """
+        with self._swap:
+            self._journal.append(decided)
+
+    def keep_playbook(self, version: str, file: Path) -> None:
+        """Keep the playbook that decides from now on."""
+        kept = kept_playbook(self._folder, version)
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(kept) as target:
+                shutil.copyfile(file, target)
+
+    def rotate(self) -> None:
+        """Go on in a new journal, and turn the former into Parquet."""
+        fresh = Journal(self._folder)
+        with self._swap:
+            former, self._journal = self._journal, fresh
+            former.close()
+        self._since = time.monotonic()
+        self.archive.take(former.path)
+
+    def _run(self) -> None:
+        while not self._stop.wait(1.0):
+            try:
+                self._step()
+            except Exception as error:  # noqa: BLE001
+                # A full disk, say: the journal stays, and it is tried again.
+                log.warning("decisions wait to be archived: %s: %s", type(error).__name__, error)
+                self._stop.wait(30.0)
+
+    def _step(self) -> None:
+        old = time.monotonic() - self._since > ROTATE_SECONDS and self._journal.size
+        if old or self._journal.size > ROTATE_BYTES:
+            self.rotate()
+        today = datetime.now(UTC).date()
+        if self._tidied != today.isoformat():
+            self.archive.tidy(today, self._keep_days)
+            self._tidied = today.isoformat()

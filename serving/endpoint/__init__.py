@@ -1,0 +1,1 @@
+"""The HTTP endpoint: what is asked, who may ask, and what answers."""

@@ -1,0 +1,435 @@
+"""Where a request's customers are answered for, step by step: read, score, record, give."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features import catalogue
+from features.errors import ConflictError, InputError, LifecycleError
+from features.matrix import matrix_of_rows, recoded
+from features.push import PushReport
+from features.settings import ServingSettings
+from serving.decisions import decision_ids
+from serving.decisions.history import history_of
+from serving.decisions.journal import Decided
+from serving.decisions.recorder import Recorder
+from serving.endpoint.limits import Deadline
+from serving.endpoint.live import Answering, Live
+from serving.endpoint.messages import (
+    MOST_EXACT,
+    MOST_ROWS,
+    Answer,
+    CustomerId,
+    CustomersRequest,
+    CustomerView,
+    EventsRequest,
+    FeaturesRequest,
+    FeatureState,
+    ForesightRequest,
+    PastAnswer,
+    ScoreResponse,
+    Versions,
+)
+from serving.endpoint.metrics import Metrics
+from serving.endpoint.refusals import Refusal
+from serving.endpoint.rows import checked_row
+from serving.scorer import Scorer
+from serving.sentences import Language
+
+Float = NDArray[np.float64]
+Scored = CustomersRequest | FeaturesRequest | ForesightRequest
+
+STEP = {"fast": 250, "none": 1000, "exact": 10}
+"""Customers scored between two looks at the clock."""
+_INT64 = 2**63
+_MOST_WAITING = 64
+MOST_HISTORY = 50
+"""Past answers that a customer's view shows."""
+
+log = logging.getLogger("lifecycle.serving")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is the same for every customer of a request."""
+
+    request_id: str
+    route: str
+    caller: str
+    deadline: Deadline
+
+
+class Desk:
+    """Answers requests with what is live; threads share it.
+
+    Parameters
+    ----------
+    recorder
+        Keeps decisions; None keeps none.
+    scores
+        Folder of the batches' scores.
+    """
+
+    def __init__(
+        self,
+        live: Live,
+        settings: ServingSettings,
+        metrics: Metrics,
+        recorder: Recorder | None,
+        scores: Path,
+    ) -> None:
+        self._live = live
+        self._scores = scores
+        self._settings = settings
+        self._metrics = metrics
+        self._recorder = recorder
+        self._beside: queue.Queue[tuple[Scorer, Float, Decided]] = queue.Queue(_MOST_WAITING)
+        threading.Thread(target=self._try_shadows, name="lifecycle-shadow", daemon=True).start()
+
+    def customers(self, body: CustomersRequest, asked: Asked) -> ScoreResponse:
+        """Answer for customers by their ids.
+
+        Raises
+        ------
+        Refusal
+            None of them is known, or nothing can answer.
+        """
+        check_exact(body, len(body.customer_ids))
+        answering = self.answering()
+        keys = [as_key(customer, answering.integer_keys) for customer in body.customer_ids]
+        unique = list(dict.fromkeys(key for key in keys if key is not None))
+        found: dict[CustomerId, Answer] = {}
+        if unique:
+            matrix, known = self._read(answering, unique)
+            rows = np.flatnonzero(known)
+            scored = self._answers(
+                answering, body, matrix[rows], [unique[row] for row in rows], asked
+            )
+            found = {unique[row]: answer for row, answer in zip(rows, scored, strict=True)}
+        unknown = [
+            customer
+            for customer, key in zip(body.customer_ids, keys, strict=True)
+            if key is None or key not in found
+        ]
+        if not found:
+            self._metrics.answered([], len(unknown))
+            raise _unknown(unknown, answering)
+        results = [found[key] for key in keys if key is not None and key in found]
+        self._metrics.answered(results, len(unknown))
+        return self._response(answering, asked, results, unknown)
+
+    def features(self, body: FeaturesRequest, asked: Asked) -> ScoreResponse:
+        """Answer for rows that stand in the request.
+
+        Raises
+        ------
+        Refusal
+            A row cannot be one, or nothing can answer.
+        """
+        check_exact(body, len(body.rows))
+        answering = self.answering()
+        rows = [checked_row(place, row) for place, row in enumerate(body.rows)]
+        columns = {name: [row[name] for row in rows] for name in catalogue.NAMES}
+        matrix = matrix_of_rows(columns, answering.scorer.bundle.vocabulary)
+        customers = [row.customer_id for row in body.rows]
+        answers = self._answers(answering, body, matrix, customers, asked)
+        self._metrics.answered(answers, 0)
+        return self._response(answering, asked, answers, [])
+
+    def foresight(self, body: ForesightRequest, asked: Asked) -> ScoreResponse:
+        """Answer for a customer as after some events, which are not kept.
+
+        Raises
+        ------
+        Refusal
+            An event cannot be one, or nothing can answer.
+        """
+        answering = self.answering()
+        key = as_key(body.customer_id, answering.integer_keys)
+        if key is None:
+            raise _unknown([body.customer_id], answering)
+        if not any(body.events.values()) or any(
+            len(rows) > MOST_ROWS for rows in body.events.values()
+        ):
+            raise Refusal(400, "bad_events", f"each table has 1 to {MOST_ROWS} events")
+        try:
+            matrix = self._live.foresee(
+                answering, key, {str(table): rows for table, rows in body.events.items()}
+            )
+        except InputError as error:
+            raise Refusal(400, "bad_events", str(error)) from None
+        except LifecycleError as error:
+            raise Refusal(503, "not_ready", str(error), 5.0) from None
+        if matrix is None:
+            raise _unknown([body.customer_id], answering)
+        answers = self._answers(answering, body, matrix, [key], asked)
+        self._metrics.answered(answers, 0)
+        return self._response(answering, asked, answers, [])
+
+    def view(self, customer: str, language: Language, asked: Asked) -> CustomerView:
+        """Show all that is known and said of a customer.
+
+        Raises
+        ------
+        Refusal
+            Nothing is known, or nothing can answer.
+        """
+        answering = self.answering()
+        key = as_key(customer, answering.integer_keys)
+        matrix, known = self._read(answering, [key]) if key is not None else (None, [False])
+        if key is None or matrix is None or not known[0]:
+            self._metrics.answered([], 1)
+            raise _unknown([customer], answering)
+        archive = self._recorder.archive if self._recorder is not None else None
+        past = history_of(key, archive, self._scores, MOST_HISTORY)
+        body = CustomersRequest([key], "exact", language)
+        answers = self._answers(answering, body, matrix, [key], asked)
+        self._metrics.answered(answers, 0)
+        return CustomerView(
+            asked.request_id,
+            Versions(**answering.scorer.versions()),
+            self.state(answering),
+            answers[0],
+            answering.scorer.bundle.vocabulary.in_words(matrix[0]),
+            [
+                PastAnswer(
+                    at=one.at.isoformat(timespec="seconds"),
+                    by=one.by,
+                    as_of=one.as_of,
+                    decision_id=one.decision_id,
+                    model_version=one.model_version,
+                    **one.said,
+                )
+                for one in past
+            ],
+        )
+
+    def events(self, body: EventsRequest) -> PushReport:
+        """Take events.
+
+        Raises
+        ------
+        Refusal
+            They cannot be taken.
+        """
+        try:
+            return self._live.push(body.table, body.rows, body.idempotency_key)
+        except ConflictError as error:
+            raise Refusal(409, "idempotency_conflict", str(error)) from None
+        except InputError as error:
+            raise Refusal(400, "bad_events", str(error)) from None
+        except LifecycleError as error:
+            raise Refusal(503, "not_ready", str(error), 5.0) from None
+
+    @property
+    def problem(self) -> str:
+        """Why what is newer does not answer; empty where nothing is wrong."""
+        return self._live.problem
+
+    def answering(self) -> Answering:
+        """What answers now.
+
+        Raises
+        ------
+        Refusal
+            Nothing can.
+        """
+        answering = self._live.answering
+        if answering is None:
+            raise Refusal(503, "not_ready", f"nothing can be scored yet: {self._live.problem}", 5.0)
+        return answering
+
+    def state(self, answering: Answering) -> FeatureState:
+        """Say of when the features online are."""
+        age = (datetime.now(UTC).date() - answering.as_of).days
+        self._metrics.answering(answering.scorer.model_version, age)
+        return FeatureState(
+            answering.as_of.isoformat(),
+            age,
+            age > self._settings.stale_days,
+            sorted(answering.scorer.bundle.data_available),
+        )
+
+    def _read(self, answering: Answering, keys: list[CustomerId]) -> tuple[Float, list[bool]]:
+        try:
+            return self._live.read(answering, keys)
+        except (OSError, LifecycleError) as error:
+            log.warning("the online store cannot be read: %s: %s", type(error).__name__, error)
+            raise Refusal(
+                503, "store_unreachable", "the online features cannot be read just now", 1.0
+            ) from None
+
+    def _answers(
+        self,
+        answering: Answering,
+        body: Scored,
+        matrix: Float,
+        customers: Sequence[CustomerId | None],
+        asked: Asked,
+    ) -> list[Answer]:
+        scorer = answering.scorer
+        ids = decision_ids(scorer.deciders, customers, matrix)
+        answers: list[Answer] = []
+        step = STEP[body.reasons]
+        for start in range(0, len(matrix), step):
+            asked.deadline.check()
+            part = np.ascontiguousarray(matrix[start : start + step])
+            scores = scorer.score(part, reasons=body.reasons, language=body.lang)
+            answers += [
+                Answer(customer_id=customers[place], decision_id=ids[place], **answer)
+                for place, answer in enumerate(scorer.answers(scores), start=start)
+            ]
+        if answers:
+            self._record(answering, body, matrix, ids, customers, answers, asked)
+        return answers
+
+    def _record(
+        self,
+        answering: Answering,
+        body: Scored,
+        matrix: Float,
+        ids: list[str],
+        customers: Sequence[CustomerId | None],
+        answers: Sequence[Answer],
+        asked: Asked,
+    ) -> None:
+        """Keep what was decided before it is given: an answer that cannot be kept is none."""
+        if self._recorder is None:
+            return
+        scorer = answering.scorer
+        decided = Decided(
+            request_id=asked.request_id,
+            at=time.time_ns() // 1000,
+            route=asked.route,
+            caller=asked.caller,
+            model_version=scorer.model_version,
+            playbook=scorer.playbook_version,
+            consent_unknown=scorer.consent_unknown,
+            language=body.lang,
+            reasons=body.reasons,
+            shadow=False,
+            decision_ids=ids,
+            customers=list(customers),
+            features=matrix.tobytes(),
+            answers=list(answers),
+        )
+        try:
+            self._recorder.append(decided)
+        except OSError as error:
+            log.error("decisions cannot be kept: %s", error)
+            raise Refusal(
+                503,
+                "cannot_record",
+                "the answer cannot be kept just now, so it is not given",
+                5.0,
+            ) from None
+        if answering.shadow is not None:
+            try:
+                self._beside.put_nowait(
+                    (
+                        answering.shadow,
+                        recoded(
+                            matrix,
+                            scorer.bundle.vocabulary,
+                            answering.shadow.bundle.vocabulary,
+                        ),
+                        decided,
+                    )
+                )
+            except queue.Full:
+                self._metrics.shadow_dropped()
+
+    def _try_shadows(self) -> None:
+        while True:
+            shadow, matrix, decided = self._beside.get()
+            try:
+                self._score_beside(shadow, matrix, decided)
+            except Exception as error:  # noqa: BLE001
+                # Whatever a model on trial does, those who are answered must not notice.
+                log.warning("the shadow failed: %s: %s", type(error).__name__, error)
+                self._metrics.shadow_dropped()
+
+    def _score_beside(self, shadow: Scorer, matrix: Float, decided: Decided) -> None:
+        if self._recorder is None:
+            return
+        ids = decision_ids(shadow.deciders, decided.customers, matrix)
+        answers = shadow.answers(shadow.score(matrix, reasons="none"))
+        whole: list[Any] = [
+            {"customer_id": customer, "decision_id": name, **answer}
+            for customer, name, answer in zip(decided.customers, ids, answers, strict=True)
+        ]
+        self._recorder.append(
+            Decided(
+                request_id=decided.request_id,
+                at=decided.at,
+                route=decided.route,
+                caller=decided.caller,
+                model_version=shadow.model_version,
+                playbook=shadow.playbook_version,
+                consent_unknown=shadow.consent_unknown,
+                language="en",
+                reasons="none",
+                shadow=True,
+                decision_ids=ids,
+                customers=decided.customers,
+                features=matrix.tobytes(),
+                answers=whole,
+            )
+        )
+
+    def _response(
+        self,
+        answering: Answering,
+        asked: Asked,
+        results: list[Answer],
+        unknown: list[CustomerId],
+    ) -> ScoreResponse:
+        versions = Versions(**answering.scorer.versions())
+        return ScoreResponse(asked.request_id, versions, self.state(answering), results, unknown)
+
+
+def _unknown(customers: Sequence[CustomerId], answering: Answering) -> Refusal:
+    return Refusal(
+        404,
+        "unknown_customer",
+        f"no customer {', '.join(map(str, customers[:5]))} is known on {answering.as_of}",
+    )
+
+
+def check_exact(body: CustomersRequest | FeaturesRequest, rows: int) -> None:
+    """Refuse exact reasons for more customers than there is time for.
+
+    Raises
+    ------
+    Refusal
+        There are too many.
+    """
+    if body.reasons == "exact" and rows > MOST_EXACT:
+        raise Refusal(
+            400,
+            "too_many_exact",
+            f'"reasons": "exact" is for at most {MOST_EXACT} customers a request, not {rows}; '
+            'ask for fewer, or for "fast"',
+        )
+
+
+def as_key(customer: CustomerId, integer_keys: bool) -> CustomerId | None:
+    """Read an id as the workspace names customers; None where it cannot be one."""
+    if not integer_keys:
+        return str(customer)
+    try:
+        number = int(customer)
+    except ValueError:
+        return None
+    return number if -_INT64 <= number < _INT64 and str(number) == str(customer).strip() else None

@@ -1,0 +1,1 @@
+"""What a training leaves behind for the analyst, in MLflow."""
