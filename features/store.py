@@ -38,7 +38,7 @@ __all__ = ["FeatureStore", "OnlineReader", "OnlineState", "read_state"]
 
 _SCORED = "online_scores.json"
 """Says which scores are in which writing of the online store."""
-_ASKED_AT_ONCE = 250_000
+_ASKED_AT_ONCE = 100_000
 """Customers of one question: Feast wants all that it asks for in one frame of pandas."""
 
 

@@ -50,7 +50,7 @@ def read_scores(
     path: Path, columns: list[str] | None = None, start: int = 0
 ) -> Iterator[pa.RecordBatch]:
     """Read scores in the batches in which they were written, from some row of the file on."""
-    with pq.ParquetFile(path, memory_map=True) as file:
+    with pq.ParquetFile(path) as file:
         place = 0
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows

@@ -158,7 +158,8 @@ class Scorer:
         language: Language,
     ) -> list[list[str]]:
         if reasons == "none":
-            return [[] for _ in range(len(matrix))]
+            # One list for all: twenty thousand of them wake the collector of garbage.
+            return [[]] * len(matrix)
         attribution = self.bundle.attribution(matrix, reasons, threads)
         return explain(matrix, attribution.contributions, prospect, self._tellers[language])
 

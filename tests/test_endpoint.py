@@ -405,7 +405,6 @@ def test_the_servers_metrics_tell_of_answers_and_refusals(live: httpx.Client):
     ask(live, 1)
     ask(live, 999_999)
     told = live.get("/metrics").text
-    print(told[-4500:])
     for name in (
         'lifecycle_request_seconds_count{route="/customers/score",status="200"}',
         'lifecycle_refused_requests_total{code="unknown_customer"}',

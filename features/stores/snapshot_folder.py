@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from features.days import closing
 from features.stores.times import micros_of
 
+_BUFFER_BYTES = 65_536
 _NAME = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -52,7 +53,8 @@ class Snapshot:
 
         Row groups that hold none of them are not read.
         """
-        with pq.ParquetFile(self.path, memory_map=True) as file:
+        # What was read of a mapped file would stay in memory beside the rows.
+        with pq.ParquetFile(self.path, buffer_size=_BUFFER_BYTES) as file:
             stop = file.metadata.num_rows if stop is None else stop
             groups, first = _groups_between(file.metadata, start, stop)
             place = first
