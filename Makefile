@@ -31,6 +31,7 @@ check-full: install
 	@.venv/bin/python benchmarks/reasons.py
 	@.venv/bin/python benchmarks/tuning.py
 	@.venv/bin/python benchmarks/training_memory.py
+	@.venv/bin/python benchmarks/batch.py --customers 100000
 	@.venv/bin/python benchmarks/backtest.py
 
 lock:

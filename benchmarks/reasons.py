@@ -59,11 +59,12 @@ class Model:
     tellers: dict[str, Teller]
 
 
-def customers(number: int) -> Float:
+def customers(number: int, seed: int = 11) -> Float:
     """Generate whole and real numbers that go together, and codes of categories."""
-    rng = np.random.default_rng(11)
+    rng = np.random.default_rng(seed)
     traits = rng.normal(size=(number, TRAITS))
-    spread = rng.normal(size=(TRAITS, len(catalogue.NAMES))) / np.sqrt(TRAITS)
+    spread = np.random.default_rng(11).normal(size=(TRAITS, len(catalogue.NAMES)))
+    spread /= np.sqrt(TRAITS)
     values = np.exp(1.5 + traits @ spread + rng.normal(0, 0.5, (number, len(catalogue.NAMES))))
     for feature in catalogue.FEATURES:
         column = values[:, PLACE[feature.name]]
@@ -76,19 +77,20 @@ def customers(number: int) -> Float:
     return values
 
 
-def fitted(matrix: Float, trees: int, leaves: int) -> lgb.Booster:
+def fitted(matrix: Float, trees: int, leaves: int, objective: str = "binary") -> lgb.Booster:
     rng = np.random.default_rng(12)
     learned = tree_matrix(matrix)
     weights = rng.normal(size=learned.shape[1]) * (rng.random(learned.shape[1]) < 0.2)
     score = np.log1p(np.nan_to_num(learned)) @ weights
     score += rng.logistic(size=len(score)) * score.std()
     parameters = {
-        "objective": "binary", "num_leaves": leaves, "learning_rate": 0.05, "lambda_l2": 20.0,
+        "objective": objective, "num_leaves": leaves, "learning_rate": 0.05, "lambda_l2": 20.0,
         "feature_fraction": 0.6, "extra_trees": True, "min_data_in_leaf": 20, "num_threads": 2,
         "verbosity": -1, "seed": 1,
     }  # fmt: skip
+    label = score > np.median(score) if objective == "binary" else np.exp(score / score.std())
     data = lgb.Dataset(
-        learned, score > np.median(score), categorical_feature=list(TREE_CATEGORIES),
+        learned, label, categorical_feature=list(TREE_CATEGORIES),
         feature_name=list(TREE_FEATURES),
     )  # fmt: skip
     return lgb.train(parameters, data, num_boost_round=trees)

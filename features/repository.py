@@ -20,6 +20,7 @@ import yaml
 
 from features.catalogue import KeyType
 from features.online import OnlineState
+from features.scores import scores_folder
 from features.servers import SECONDS, answering, password_of, with_variable
 from features.settings import StoreSettings
 from features.workspace import Workspace, read_json, replacing, write_json
@@ -36,7 +37,7 @@ from pathlib import Path
 from features.views import definitions
 
 _ROOT = Path(__file__).parent.parent.resolve()
-globals().update(definitions(_ROOT / {folder!r}, {key_type!r}, {offline!r}))
+globals().update(definitions(_ROOT / {folder!r}, {key_type!r}, {offline!r}, _ROOT / {scores!r}))
 '''
 
 
@@ -70,6 +71,11 @@ class Repository:
         """Feast's name of the workspace."""
         return project_name(self.workspace, self.settings)
 
+    @property
+    def scores(self) -> Path:
+        """The folder of the days' scores, absolute."""
+        return scores_folder(self.workspace, self.key_type).resolve()
+
     def open(self, state: OnlineState | None, *, fresh: bool = False) -> Any:  # noqa: ANN401 - Feast is untyped
         """Open Feast over what is online.
 
@@ -92,11 +98,12 @@ class Repository:
 
     def write(self, state: OnlineState | None) -> None:
         """Keep the files that the ``feast`` command reads in step with what is online."""
-        relative = self.snapshots.relative_to(self.workspace.root.resolve())
+        root = self.workspace.root.resolve()
         contents = {
             "feature_store.yaml": yaml.safe_dump(self._config(state), sort_keys=False),
             "definitions.py": _DEFINITIONS.format(
-                folder=relative.as_posix(),
+                folder=self.snapshots.relative_to(root).as_posix(),
+                scores=self.scores.relative_to(root).as_posix(),
                 key_type=self.key_type,
                 offline=self.settings.offline,
             ),

@@ -14,7 +14,8 @@ from features.computing import TIMESTAMP
 from features.workspace import replacing
 
 ROW_GROUP = 100_000
-_KEY = b"lifecycle.key"
+KEY = b"lifecycle.key"
+"""Of a file's metadata: names what the file holds."""
 
 
 class SnapshotWriter:
@@ -27,7 +28,7 @@ class SnapshotWriter:
 
     def write(self, table: pa.Table) -> None:
         """Add the rows of some customers, sorted, those of a later part after an earlier's."""
-        table = table.replace_schema_metadata({_KEY: self._key.encode()})
+        table = table.replace_schema_metadata({KEY: self._key.encode()})
         if self._writer is None:
             self._writer = pq.ParquetWriter(
                 self._path,
@@ -60,5 +61,5 @@ def stored_key(path: Path) -> str | None:
         metadata = pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowException):
         return None
-    key = metadata.get(_KEY)
+    key = metadata.get(KEY)
     return key.decode() if key is not None else None

@@ -30,10 +30,16 @@ from features.matrix import Vocabulary
 from features.online import OnlineReader, OnlineState, read_state, write_state
 from features.pushed import Customer, PushedRows
 from features.repository import Repository
+from features.scores import SERVICE, VIEW
 from features.settings import Settings
-from features.workspace import Workspace
+from features.workspace import Workspace, read_json, write_json
 
 __all__ = ["FeatureStore", "OnlineReader", "OnlineState", "read_state"]
+
+_SCORED = "online_scores.json"
+"""Says which scores are in which writing of the online store."""
+_ASKED_AT_ONCE = 100_000
+"""Customers of one question: Feast wants all that it asks for in one frame of pandas."""
 
 
 class FeatureStore:
@@ -114,6 +120,50 @@ class FeatureStore:
             The store gave back another number of rows than it was asked for.
         """
         days = [moments] * len(customers) if isinstance(moments, date) else list(moments)
+        table = self._asked(customers, days).to_arrow()
+        _require_all(table.num_rows, len(customers))
+        table = _typed(table).sort_by([(TIMESTAMP, "ascending"), (JOIN_KEY, "ascending")])
+        return self._with_pushed(table, set(days)) if pushed else table
+
+    def historical_batches(
+        self, customers: pa.Array, as_of: date, rows: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Retrieve features as they were known at the end of a day, some rows at a time.
+
+        What pushes brought since the snapshot was computed does not count. Where the offline store
+        can give its answer in batches, as the product's own can, a batch is all that is in memory.
+
+        Parameters
+        ----------
+        customers
+            Customer ids, sorted.
+
+        Yields
+        ------
+        pyarrow.RecordBatch
+            At most ``rows`` rows of the columns of :meth:`historical`, in the order of customers.
+
+        Raises
+        ------
+        WorkspaceError
+            The store gave back another number of rows than it was asked for.
+        """
+        for start in range(0, len(customers), _ASKED_AT_ONCE):
+            asked = customers.slice(start, _ASKED_AT_ONCE)
+            job = self._asked(asked, [as_of] * len(asked))
+            # Feast's own stores give their rows in no order, and all at once.
+            found = (
+                job.to_arrow_batches(rows)
+                if hasattr(job, "to_arrow_batches")
+                else job.to_arrow().sort_by(JOIN_KEY).to_batches(max_chunksize=rows)
+            )
+            done = 0
+            for batch in found:
+                done += batch.num_rows
+                yield from _typed(pa.Table.from_batches([batch])).to_batches()
+            _require_all(done, len(asked))
+
+    def _asked(self, customers: pa.Array, days: Sequence[date]) -> Any:  # noqa: ANN401 - Feast's job
         stamps = {day: pd.Timestamp(closing(day)) for day in set(days)}
         asked = pd.DataFrame(
             {
@@ -121,17 +171,9 @@ class FeatureStore:
                 TIMESTAMP: pd.Series([stamps[day] for day in days]).astype("datetime64[us, UTC]"),
             }
         )
-        job = self._feast.get_historical_features(
+        return self._feast.get_historical_features(
             entity_df=asked, features=self._feast.get_feature_service(SERVICES["scorer"])
         )
-        table = job.to_arrow()
-        if table.num_rows != len(asked):
-            raise WorkspaceError(
-                f"the feature store returned {table.num_rows} rows for {len(asked)} asked; "
-                "run `lifecycle features` again"
-            )
-        table = _typed(table).sort_by([(TIMESTAMP, "ascending"), (JOIN_KEY, "ascending")])
-        return self._with_pushed(table, set(days)) if pushed else table
 
     def materialise(self, as_of: date, key: str) -> OnlineState:
         """Put one day's snapshot online, all of it or nothing, and pushed rows with it.
@@ -150,7 +192,11 @@ class FeatureStore:
         self._apply(store)
         end = closing(as_of)
         with _feasts_own_warnings():
-            store.materialize(start_date=end - timedelta(hours=1), end_date=end)
+            store.materialize(
+                feature_views=list(catalogue.VIEWS),
+                start_date=end - timedelta(hours=1),
+                end_date=end,
+            )
         with self.pushed.log.locked():
             rows = self.pushed.rows(self.pushed.newer_than(state))
             _push(store, rows)
@@ -161,6 +207,30 @@ class FeatureStore:
         self._repository.write(state)
         self._repository.delete_generations(keep=[state, former])
         return state
+
+    def materialise_scores(self, key: str) -> None:
+        """Put the scores of the day that is online beside its features, all of them or none.
+
+        A new writing of the online store begins without scores, so that none are of another day.
+
+        Parameters
+        ----------
+        key
+            The scores' key: what is there already is not written again.
+        """
+        state = self._state
+        marker = self._workspace.feast / _SCORED
+        written = {"generation": state.generation, "key": key} if state is not None else {}
+        if state is None or read_json(marker) == written:
+            return
+        if SERVICE not in {service.name for service in self._feast.list_feature_services()}:
+            self.apply()
+        end = closing(state.as_of)
+        with _feasts_own_warnings():
+            self._feast.materialize(
+                feature_views=[VIEW], start_date=end - timedelta(hours=1), end_date=end
+            )
+        write_json(marker, written)
 
     def push(self, customers: Sequence[Customer]) -> dict[Customer, date | None]:
         """Put the rows of customers online of whom there is news; the caller holds the push log.
@@ -182,8 +252,8 @@ class FeatureStore:
         return {customer: day if customer in found else None for customer, day in wanted.items()}
 
     def list_views(self) -> list[Any]:
-        """List Feast's views, once: the registry takes longer than a row takes to be written."""
-        self._views = self._views or self._feast.list_feature_views()
+        """List the views of features, once: the registry takes longer than a row to be written."""
+        self._views = self._views or _of_features(self._feast)
         return self._views
 
     def push_again(self) -> None:
@@ -231,10 +301,21 @@ class FeatureStore:
         from features.views import definitions  # noqa: PLC0415
 
         objects = definitions(
-            self._repository.snapshots, self._key_type, self._repository.settings.offline
+            self._repository.snapshots,
+            self._key_type,
+            self._repository.settings.offline,
+            self._repository.scores,
         )
         with _feasts_own_warnings():
             store.apply(list(objects.values()))
+
+
+def _require_all(found: int, asked: int) -> None:
+    if found != asked:
+        raise WorkspaceError(
+            f"the feature store returned {found} rows for {asked} asked; "
+            "run `lifecycle features` again"
+        )
 
 
 def _typed(table: pa.Table) -> pa.Table:
@@ -282,10 +363,15 @@ def _push(
     with _feasts_own_warnings():
         online = store.provider.online_store
         if isinstance(online, PackedOnlineStore):
-            write_rows(online, store.config, views or store.list_feature_views(), rows, TIMESTAMP)
+            write_rows(online, store.config, views or _of_features(store), rows, TIMESTAMP)
         else:
             # Nullable columns of pandas: a null among integers must not make floats of them.
             store.push(EVENTS, rows.to_pandas(types_mapper=_NULLABLE.get))
+
+
+def _of_features(store: Any) -> list[Any]:  # noqa: ANN401 - Feast is untyped
+    """List Feast's views that a customer's row of features is written in."""
+    return [view for view in store.list_feature_views() if view.name in catalogue.VIEWS]
 
 
 _NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.string(): pd.StringDtype()}

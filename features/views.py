@@ -23,10 +23,11 @@ from feast import (
 )
 from feast.data_format import ParquetFormat
 from feast.transformation.python_transformation import PythonTransformation
-from feast.types import Float64, Int64, String
+from feast.types import Float64, Int64, String, UnixTimestamp
 
 from features import catalogue
 from features.catalogue import JOIN_KEY, SERVICES, KeyType
+from features.scores import LOOKED_UP, SERVICE, VERSION, VIEW
 
 ENTITY = "customer"
 OWNER = "lifecycle"
@@ -45,10 +46,17 @@ enforced: the row of the last closed day is the answer until there is a newer on
 """
 
 _TYPES = {"count": Int64, "measure": Float64, "category": String}
+_SCORE_TYPES = {"number": Float64, "whole": Int64, "text": String, "moment": UnixTimestamp}
 
 
-def definitions(snapshots: Path, key_type: KeyType, offline: str = "snapshots") -> dict[str, Any]:
-    """Build every Feast object over a folder of snapshots.
+SCORES_TO_LIVE = timedelta(days=31)
+"""Scores are looked up until there are newer ones, but not for longer than a month."""
+
+
+def definitions(
+    snapshots: Path, key_type: KeyType, offline: str = "snapshots", scores: Path | None = None
+) -> dict[str, Any]:
+    """Build every Feast object over a folder of snapshots and one of scores.
 
     Parameters
     ----------
@@ -58,6 +66,9 @@ def definitions(snapshots: Path, key_type: KeyType, offline: str = "snapshots") 
         Whether customers are named by integers or text.
     offline
         Feast's offline store, as in the settings: Spark reads a source of its own kind.
+    scores
+        Folder of scores, likewise. Before the first scoring there is nothing to look up, and no
+        view: Feast cannot materialise a source without files.
 
     Returns
     -------
@@ -100,7 +111,20 @@ def definitions(snapshots: Path, key_type: KeyType, offline: str = "snapshots") 
         tags=_VERSION,
         owner=OWNER,
     )
-    return {"customer": customer, EVENTS: events, **views, STANDING: standing, **services}
+    looked_up = {}
+    if scores is not None and any(scores.glob("[!.]*.parquet")):
+        view = _scores(scores, offline, customer, key_type)
+        looked_up[VIEW] = view
+        services[SERVICE] = FeatureService(
+            name=SERVICE,
+            features=[view],
+            description="What the champion said of a customer on the last day that was scored",
+            tags={"scores_version": str(VERSION)},
+            owner=OWNER,
+        )
+    return {
+        "customer": customer, EVENTS: events, **views, STANDING: standing, **looked_up, **services,
+    }  # fmt: skip
 
 
 _VERSION = {"catalogue_version": str(catalogue.VERSION)}
@@ -108,6 +132,10 @@ _VERSION = {"catalogue_version": str(catalogue.VERSION)}
 
 def _snapshots(folder: Path, offline: str) -> Any:  # noqa: ANN401 - Feast is untyped
     what = "Features of every known customer, one file a day, stamped with the day's last moment"
+    return _folder("snapshots", folder, offline, what)
+
+
+def _folder(name: str, folder: Path, offline: str, what: str) -> Any:  # noqa: ANN401
     if offline == "spark":
         from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import (  # noqa: PLC0415
             SparkSource,
@@ -115,7 +143,7 @@ def _snapshots(folder: Path, offline: str) -> Any:  # noqa: ANN401 - Feast is un
 
         return SparkSource(
             # A registry that knows the name as a file's would read this as one.
-            name="snapshots_on_spark",
+            name=f"{name}_on_spark",
             path=str(folder),
             file_format="parquet",
             timestamp_field="event_timestamp",
@@ -123,11 +151,36 @@ def _snapshots(folder: Path, offline: str) -> Any:  # noqa: ANN401 - Feast is un
             owner=OWNER,
         )
     return FileSource(
-        name="snapshots",
+        name=name,
         path=str(folder),
         file_format=ParquetFormat(),
         timestamp_field="event_timestamp",
         description=what,
+        owner=OWNER,
+    )
+
+
+def _scores(folder: Path, offline: str, customer: Entity, key_type: KeyType) -> FeatureView:
+    what = "Scores of every known customer, one file a day, stamped with the day's last moment"
+    fields = [
+        Field(
+            name=column.name,
+            dtype=_SCORE_TYPES[column.kind],
+            description=column.meaning,
+            tags={"kind": column.kind},
+        )
+        for column in LOOKED_UP
+    ]
+    key = Field(name=JOIN_KEY, dtype=Int64 if key_type == "integer" else String)
+    return FeatureView(
+        name=VIEW,
+        entities=[customer],
+        ttl=SCORES_TO_LIVE,
+        schema=[key, *fields],
+        source=_folder("scored_days", folder, offline, what),
+        online=True,
+        description="What the champion said of a customer",
+        tags={"theme": VIEW, "scores_version": str(VERSION)},
         owner=OWNER,
     )
 

@@ -71,8 +71,13 @@ class Workspace:
 
     @property
     def scores(self) -> Path:
-        """Batch scores."""
+        """Batch scores, a file a day."""
         return self.root / "scores"
+
+    @property
+    def exports(self) -> Path:
+        """Which decisions other systems have been given, a file a system."""
+        return self.root / "exports"
 
     @property
     def judged(self) -> Path:

@@ -426,7 +426,10 @@ def promote(
 @verb()
 @click.option("--as-of", type=DAY, help="Score what was known by this day; default the last.")
 @click.option(
-    "--out", type=FILE, help="Parquet or CSV; default scores/DAY.parquet in the workspace."
+    "--out", help="Parquet or CSV file, or postgresql://user@host/db; default: the workspace alone."
+)
+@click.option(
+    "--table", default="lifecycle_scores", show_default=True, help="Table in the database of --out."
 )
 @click.option(
     "--reasons",
@@ -447,21 +450,74 @@ def score(
     terminal: Terminal,
     _: Path | None,
     as_of: date | None,
-    out: Path | None,
+    out: str | None,
+    table: str,
     reasons: Reasons,
     lang: Language,
 ) -> dict[str, Any]:
     """Score every customer known on a day.
 
+    The workspace keeps each day's scores; --out sends them elsewhere too. A database is filled
+    batch by batch: a run that was cut short goes on where it was, and the same run again changes
+    nothing.
+
     \b
     lifecycle score --as-of 1998-06-30 --out scores.parquet
+    lifecycle score --out postgresql://crm@10.0.0.5/crm --table lifecycle_scores
     """
     from pipelines.score import score as job  # noqa: PLC0415
 
     with terminal.progress():
-        report = job(context, as_of, out, reasons, lang)
+        report = job(context, as_of, out, reasons, lang, table)
     _show_stages(terminal, report.as_of, report.currency, report.stages)
-    terminal.note(f"{report.customers:,} customers in {report.file}")
+    sentences = [f"{report.customers:,} customers in {report.file}"]
+    if report.delivered is not None and report.delivered.before:
+        sentences.append(f"{report.delivered.before:,} were there from an earlier run")
+    if report.delivered is not None and report.delivered.removed:
+        sentences.append(f"{report.delivered.removed:,} who are gone were removed")
+    terminal.note("; ".join(sentences))
+    return report.to_dict()
+
+
+@verb()
+@click.option(
+    "--changed-since", type=DAY, required=True, help="A day that was scored, to compare with."
+)
+@click.option(
+    "--mapping",
+    type=FILE,
+    required=True,
+    help="YAML file of the other system's columns; zoho_crm and fxiaoke are shipped.",
+)
+@click.option(
+    "--out", type=FILE, required=True, help="File to write; left alone if nothing is new."
+)
+@click.option("--again", is_flag=True, help="Write also what has been exported before.")
+def export(
+    context: Context,
+    terminal: Terminal,
+    _: Path | None,
+    changed_since: date,
+    mapping: Path,
+    out: Path,
+    again: bool,
+) -> dict[str, Any]:
+    """Write the customers whose stage, action or band changed, for another system.
+
+    Compared are the newest scores and those of the day. A decision goes out once to each system,
+    however often this is run.
+
+    \b
+    lifecycle export --changed-since 1998-05-31 --mapping zoho_crm --out zoho.csv
+    """
+    from pipelines.export import export as job  # noqa: PLC0415
+
+    report = job(context, changed_since, mapping, out, again)
+    terminal.note(
+        f"{report.since} to {report.as_of}: {report.new:,} new, {report.changed:,} changed, "
+        f"{report.gone:,} gone; {report.written:,} rows in {report.file or 'no file'}"
+        + (f", {report.before:,} were exported before (--again)" if report.before else "")
+    )
     return report.to_dict()
 
 
@@ -618,6 +674,7 @@ for command in (
     backtest,
     promote,
     score,
+    export,
     serve,
     replay,
     key,

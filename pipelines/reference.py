@@ -1,4 +1,4 @@
-"""The reference in docs/reference.md, written from the code: contract, features, settings.
+"""The reference in docs/reference.md, written from the code: contract, features, scores, settings.
 
 ``python -m pipelines.reference > docs/reference.md``; a test holds the file to the code.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import click
 from pydantic import BaseModel
 
-from features import catalogue
+from features import catalogue, scores
 from features.ingest.contract import CONTRACT, KINDS, TABLES
 from features.settings import Settings
 
@@ -18,7 +18,7 @@ from features.settings import Settings
 def reference() -> str:
     """Write the reference as Markdown."""
     lines = ["# Reference", "", "Written from the code by `python -m pipelines.reference`.", ""]
-    for section in (_contract(), _features(), _settings()):
+    for section in (_contract(), _features(), _scores(), _settings()):
         lines += section
     return "\n".join(lines).rstrip() + "\n"
 
@@ -67,6 +67,21 @@ def _features() -> Iterator[str]:
             for feature in catalogue.in_view(view)
         ]
         yield from _table(("feature", "kind", "unit", "meaning"), rows)
+
+
+def _scores() -> Iterator[str]:
+    yield from (
+        f"## The scores, version {scores.VERSION}",
+        "",
+        "Columns of `lifecycle score`, after `customer_id`; those of the feature service "
+        f"`{scores.SERVICE}` are **bold**. A table of PostgreSQL has `project` and `run_key` too.",
+        "",
+    )
+    rows = [
+        (f"**{column.name}**" if column.looked_up else column.name, column.kind, column.meaning)
+        for column in scores.COLUMNS
+    ]
+    yield from _table(("column", "kind", "meaning"), rows)
 
 
 def _settings() -> Iterator[str]:

@@ -1,36 +1,60 @@
-"""`lifecycle score`: one row for every customer known on a day."""
+"""`lifecycle score`: one row for every customer known on a day.
+
+Customers are scored in batches into the workspace's own file of the day, from which the feature
+store, other files and databases are filled: what is scored once is not scored again for another
+place, and a delivery that was cut short goes on where it was.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pcsv
-import pyarrow.parquet as pq
 
-from features.errors import InputError
+from features import __version__
+from features.matrix import matrix_of
+from features.repository import project_name
+from features.scores import VERSION, scores_path
+from features.servers import without_password
+from features.snapshot_files import stored_key
 from features.snapshots import known_customers
-from features.workspace import replacing
+from features.store import FeatureStore
 from pipelines.context import Context, Stopwatch
 from pipelines.features import put_online
-from serving.batch import score_table
+from serving.batch import CHUNK, score_batch, score_schema
+from serving.delivery import Delivered, check_file, deliver_file, is_database
 from serving.reasons import Reasons
+from serving.score_files import read_scores, write_scores
 from serving.scorer import Scorer
 from serving.sentences import Language
-from training.stages import STAGES
+from serving.stage_summary import SUMMARISED, StageSummary
+
+TABLE = "lifecycle_scores"
+"""Table of a database that scores go to, unless another is named."""
 
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """What was scored, and a summary by stage."""
+    """What was scored, where it went, and a summary by stage.
+
+    Attributes
+    ----------
+    computed
+        Whether the scores were computed now; else the same had been before.
+    delivered
+        What was written to ``--out``.
+    """
 
     as_of: str
     customers: int
     file: str
+    computed: bool
+    delivered: Delivered | None
     model_version: int
     online_as_of: str | None
     stages: list[dict[str, Any]]
@@ -45,87 +69,118 @@ class ScoreReport:
 def score(
     context: Context,
     as_of: date | None,
-    out: Path | None,
+    out: str | None = None,
     reasons: Reasons = "fast",
     language: Language = "en",
+    table: str = TABLE,
 ) -> ScoreReport:
     """Score every customer known by the end of a day.
 
-    The day's features are computed if they are missing, and put online unless a newer day is.
-    Exact reasons take a hundred times as long as fast ones where trees are large.
+    The day's features are computed if they are missing, and put online unless a newer day is; the
+    scores of the day that is online can be looked up there. Exact reasons take a hundred times as
+    long as fast ones where trees are large.
+
+    Parameters
+    ----------
+    out
+        Another place for the scores: a Parquet or CSV file, or the address of a PostgreSQL
+        database.
+    table
+        The table in that database.
 
     Raises
     ------
     InputError
-        The day lies outside the data, or ``out`` is neither Parquet nor CSV.
+        The day lies outside the data, or ``out`` is no place that scores can be sent to.
+    ServerError
+        The database cannot be used.
     WorkspaceError
         Nothing is ingested or promoted.
     """
     watch = Stopwatch()
-    if out is not None and out.suffix not in {".parquet", ".csv"}:
-        raise InputError(f"--out {out} must end in .parquet or .csv")
+    if out is not None and not is_database(out):
+        check_file(out)
     context.workspace.require()
     with context.workspace.locked():
         ledger = context.folded_ledger()
         day = as_of or context.observed_until(ledger)
         context.check_day(ledger, day)
-        path = out or context.workspace.scores / f"{day.isoformat()}.parquet"
         scorer = Scorer.champion(context.registry(), context.settings.serving)
         context.snapshots(ledger, [day])
         store = context.store(ledger)
         store.apply()
         put_online(context, ledger, store, day)
-        customers = known_customers(context.workspace, ledger, day)
-        context.say("scoring", 0, 1)
-        rows = store.historical(customers, day, pushed=False)
-        table = score_table(scorer, rows, context.settings.training.threads, reasons, language)
-        write_table(table, path)
-        context.say("scoring", 1, 1)
-    state = store.state
+        path = scores_path(context.workspace, ledger.customer_id_type, day)
+        key = scores_key(scorer, context.snapshot_key(ledger, day), reasons, language)
+        computed = stored_key(path) != key
+        if computed:
+            customers = known_customers(context.workspace, ledger, day)
+            write_day(context, store, scorer, customers, day, path, key, reasons, language)
+        state = store.state
+        if state is not None and state.as_of == day:
+            store.materialise_scores(key)
+        delivered = None if out is None else _deliver(context, path, out, table)
+    summary = StageSummary()
+    for batch in read_scores(path, list(SUMMARISED)):
+        summary.add(batch)
     return ScoreReport(
         day.isoformat(),
-        table.num_rows,
-        str(path),
+        summary.customers,
+        str(path if out is None else _named(out, table)),
+        computed,
+        delivered,
         scorer.model_version,
         state.as_of.isoformat() if state else None,
-        by_stage(table),
+        summary.rows(),
         scorer.bundle.currency,
         watch.seconds(),
     )
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write Parquet or CSV in one step; in CSV lists become text joined by semicolons."""
-    with replacing(path) as temporary:
-        if path.suffix == ".parquet":
-            pq.write_table(table, temporary, compression="zstd")
-            return
-        for place, field in enumerate(table.schema):
-            if pa.types.is_list(field.type):
-                joined = pc.binary_join(table.column(place).combine_chunks(), "; ")
-                table = table.set_column(place, field.name, joined)
-        pcsv.write_csv(table, temporary)
+def scores_key(scorer: Scorer, snapshot_key: str, reasons: Reasons, language: Language) -> str:
+    """Name the scores of a day by all that they follow from."""
+    parts = (scorer.deciders, snapshot_key, reasons, language, str(VERSION), __version__)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def by_stage(table: pa.Table) -> list[dict[str, Any]]:
-    """Summarise a scoring: a row a stage, in the order of a customer's life."""
-    rows = []
-    for stage in STAGES:
-        part = table.filter(pc.equal(table["lifecycle_stage"], stage))
-        if not part.num_rows:
-            continue
-        actions = pc.value_counts(part["action"]).to_pylist()
-        rows.append(
-            {
-                "stage": stage,
-                "customers": part.num_rows,
-                "churn_probability": pc.mean(part["churn_probability"]).as_py(),
-                "expected_spend": pc.sum(part["expected_spend"]).as_py(),
-                "clv_12m": pc.mean(part["clv_12m"]).as_py(),
-                "action_value": pc.sum(part["action_value"]).as_py(),
-                "actions": {
-                    a["values"]: a["counts"] for a in sorted(actions, key=lambda a: -a["counts"])
-                },
-            }
-        )
-    return rows
+def write_day(
+    context: Context,
+    store: FeatureStore,
+    scorer: Scorer,
+    customers: pa.Array,
+    as_of: date,
+    path: Path,
+    key: str,
+    reasons: Reasons,
+    language: Language,
+) -> None:
+    """Score a day's customers, a batch at a time, into a file that takes its place when whole."""
+    threads = context.settings.training.threads
+    scored_at = datetime.now(UTC)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        done = 0
+        context.say("scoring", done, len(customers))
+        for rows in store.historical_batches(customers, as_of, CHUNK):
+            matrix = matrix_of(pa.Table.from_batches([rows]), scorer.bundle.vocabulary)
+            ids = rows.column("customer_id")
+            yield score_batch(scorer, ids, matrix, threads, reasons, language, scored_at)
+            done += rows.num_rows
+            context.say("scoring", done, len(customers))
+
+    write_scores(path, batches(), score_schema(customers.type), key)
+
+
+def _deliver(context: Context, path: Path, out: str, table: str) -> Delivered:
+    if not is_database(out):
+        return deliver_file(path, check_file(out))
+    from serving.postgres import deliver_rows  # noqa: PLC0415 - an extra
+
+    project = project_name(context.workspace, context.settings.stores)
+    return deliver_rows(
+        path, out, table, project, lambda done, of: context.say("database", done, of)
+    )
+
+
+def _named(out: str, table: str) -> str:
+    return f"table {table} of {without_password(out)}" if is_database(out) else out

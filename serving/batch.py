@@ -1,40 +1,81 @@
-"""Scores of many customers as one table."""
+"""Scores of many customers as Arrow columns, made of arrays and never customer by customer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.catalogue import JOIN_KEY
 from features.matrix import matrix_of
+from features.scores import COLUMNS
+from serving.actions import NOTES, note_text
+from serving.bands import BANDS, UNKNOWN, risk_band, value_band
+from serving.decisions import decision_ids
 from serving.reasons import Reasons
-from serving.scorer import Scorer
+from serving.scorer import Scorer, Scores
 from serving.sentences import Language
-from training.bundle import NUMBERS
+from training.stages import STAGES
 
-CHUNK = 20_000
+Float = NDArray[np.float64]
 
-SCHEMA_TAIL: tuple[tuple[str, pa.DataType], ...] = (
-    ("as_of", pa.date32()),
-    *((name, pa.float64()) for name in NUMBERS),
-    ("lifecycle_stage", pa.string()),
-    ("stage_rule", pa.string()),
-    ("reasons", pa.list_(pa.string())),
-    ("reasons_method", pa.string()),
-    ("action", pa.string()),
-    ("action_value", pa.float64()),
-    ("action_value_low", pa.float64()),
-    ("action_value_high", pa.float64()),
-    ("action_effect", pa.string()),
-    ("action_note", pa.string()),
-    ("flags", pa.list_(pa.string())),
-    ("model_version", pa.int64()),
-    ("model_kind", pa.string()),
-    ("playbook_version", pa.string()),
-    ("feature_service", pa.string()),
-)
+CHUNK = 5_000
+"""Customers that are scored at a time: more take more memory and are little faster."""
+MOMENT = pa.timestamp("us", "UTC")
+_TYPES: Mapping[str, pa.DataType] = {
+    "number": pa.float64(),
+    "whole": pa.int64(),
+    "text": pa.string(),
+    "texts": pa.list_(pa.string()),
+    "day": pa.date32(),
+    "moment": MOMENT,
+}
+_DAY_MICROS = 86_400_000_000
+
+
+def score_schema(key: pa.DataType) -> pa.Schema:
+    """Name and type the columns of scores of customers whose ids are of a type."""
+    named = [(column.name, _TYPES[column.kind]) for column in COLUMNS]
+    return pa.schema([(JOIN_KEY, key), *named])
+
+
+def score_batch(
+    scorer: Scorer,
+    customers: pa.Array,
+    matrix: Float,
+    threads: int = 1,
+    reasons: Reasons = "fast",
+    language: Language = "en",
+    scored_at: datetime | None = None,
+) -> pa.RecordBatch:
+    """Score some customers.
+
+    Parameters
+    ----------
+    customers
+        Their ids, a row each.
+    matrix
+        Their features in the catalogue's order, shape (n, features), categories in the codes of the
+        scorer's vocabulary.
+    scored_at
+        The moment to be told as that of the scoring; default: now.
+
+    Returns
+    -------
+    pyarrow.RecordBatch
+        Columns as :func:`score_schema`, rows in the same order.
+    """
+    scores = scorer.score(matrix, threads, reasons, language)
+    ids = decision_ids(scorer.deciders, customers.to_pylist(), matrix)
+    moment = scored_at or datetime.now(UTC)
+    columns = _columns(scorer, scores, len(matrix), moment)
+    columns |= {JOIN_KEY: customers, "decision_id": pa.array(ids, pa.string())}
+    schema = score_schema(customers.type)
+    return pa.record_batch([columns[name] for name in schema.names], schema=schema)
 
 
 def score_table(
@@ -43,56 +84,72 @@ def score_table(
     threads: int = 1,
     reasons: Reasons = "fast",
     language: Language = "en",
+    scored_at: datetime | None = None,
 ) -> pa.Table:
-    """Score a table of features.
-
-    Parameters
-    ----------
-    features
-        ``customer_id`` and the catalogue's columns, one row a customer.
-    reasons, language
-        How the reasons are found, and the language in which they are told.
-
-    Returns
-    -------
-    pyarrow.Table
-        ``customer_id`` and the columns of :data:`SCHEMA_TAIL`, rows in the same order.
-    """
-    customers = features["customer_id"].combine_chunks()
-    schema = pa.schema([("customer_id", customers.type), *SCHEMA_TAIL])
-    matrix = matrix_of(features, scorer.bundle.vocabulary)
-    parts = list(_parts(scorer, customers, matrix, schema, threads, reasons, language))
-    return pa.Table.from_batches(parts, schema)
+    """Score a table of features: ``customer_id`` and the catalogue's columns, a row a customer."""
+    moment = scored_at or datetime.now(UTC)
+    parts = []
+    for start in range(0, features.num_rows, CHUNK):
+        part = features.slice(start, CHUNK)
+        matrix = matrix_of(part, scorer.bundle.vocabulary)
+        customers = part[JOIN_KEY].combine_chunks()
+        parts.append(score_batch(scorer, customers, matrix, threads, reasons, language, moment))
+    return pa.Table.from_batches(parts, score_schema(features[JOIN_KEY].type))
 
 
-def _parts(
-    scorer: Scorer,
-    customers: pa.Array,
-    matrix: NDArray[np.float64],
-    schema: pa.Schema,
-    threads: int,
-    reasons: Reasons,
-    language: Language,
-) -> Iterator[pa.RecordBatch]:
+def _columns(scorer: Scorer, scores: Scores, rows: int, moment: datetime) -> dict[str, pa.Array]:
+    predictions, chosen = scores.predictions, scores.choices
+    thresholds = scorer.bundle.thresholds
+    # Who never bought has no purchases to stop.
+    risk = np.where(
+        predictions.prospect, UNKNOWN, risk_band(predictions.churn_probability, thresholds)
+    )
+    labelled: dict[str, tuple[Sequence[Any], NDArray[Any]]] = {
+        "risk_band": (BANDS, risk),
+        "value_band": (BANDS, value_band(predictions.clv_12m, thresholds)),
+        "lifecycle_stage": (STAGES, scores.stage),
+        "stage_rule": (scorer.stage_rules, scores.stage),
+        "action": (chosen.keys, chosen.action_index),
+        "action_note": ([note_text(note) for note in NOTES], chosen.note_index),
+    }
+    numbers = predictions.numbers() | {
+        "action_value": chosen.action_value,
+        "action_value_low": chosen.action_value_low,
+        "action_value_high": chosen.action_value_high,
+    }
     constant = {
+        "reasons_method": scores.reasons_method,
         "model_version": scorer.model_version,
         "model_kind": scorer.bundle.kind,
         "playbook_version": scorer.playbook_version,
         "feature_service": scorer.bundle.feature_service,
+        # The feature store keeps moments in whole seconds.
+        "scored_at": moment.replace(microsecond=0),
     }
-    for start in range(0, len(matrix), CHUNK):
-        chunk = np.ascontiguousarray(matrix[start : start + CHUNK])
-        scores = scorer.score(chunk, threads, reasons, language)
-        answers = scorer.answers(scores)
-        columns = {
-            "customer_id": customers.slice(start, len(chunk)),
-            "as_of": pa.array(scores.as_of_day.astype(np.int32), pa.int32()).cast(pa.date32()),
-        }
-        for name, kind in SCHEMA_TAIL[1:]:
-            values = (
-                [constant[name]] * len(chunk)
-                if name in constant
-                else [answer[name] for answer in answers]
-            )
-            columns[name] = pa.array(values, kind)
-        yield pa.record_batch([columns[name] for name in schema.names], schema=schema)
+    types = {column.name: _TYPES[column.kind] for column in COLUMNS}
+    days = scores.as_of_day
+    return {
+        "as_of": pa.array(days.astype(np.int32), pa.int32()).cast(pa.date32()),
+        "event_timestamp": pa.array((days + 1) * _DAY_MICROS - 1).cast(MOMENT),
+        "reasons": pa.array(scores.reasons, types["reasons"]),
+        "action_effect": pa.array(chosen.provenance.tolist(), pa.string()),
+        "flags": _flags(scorer, scores),
+        **{name: pa.array(np.ascontiguousarray(values)) for name, values in numbers.items()},
+        **{name: _told(labels, codes) for name, (labels, codes) in labelled.items()},
+        **{
+            name: pa.repeat(pa.scalar(value, types[name]), rows) for name, value in constant.items()
+        },
+    }
+
+
+def _told(labels: Sequence[Any], codes: NDArray[Any]) -> pa.Array:
+    """Spell codes; below zero is null."""
+    return pa.array(labels, pa.string()).take(pa.array(codes.astype(np.int32), mask=codes < 0))
+
+
+def _flags(scorer: Scorer, scores: Scores) -> pa.Array:
+    """Say which of the eight sets of flags each customer has."""
+    marks = (scores.predictions.prospect, scores.one_order, scores.in_sample)
+    codes = sum(mark.astype(np.int32) << place for place, mark in enumerate(marks))
+    sets = [scorer.flags(*(bool(code >> place & 1) for place in range(3))) for code in range(8)]
+    return pa.array(sets, _TYPES["texts"]).take(pa.array(codes))

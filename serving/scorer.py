@@ -158,7 +158,8 @@ class Scorer:
         language: Language,
     ) -> list[list[str]]:
         if reasons == "none":
-            return [[] for _ in range(len(matrix))]
+            # One list for all: twenty thousand of them wake the collector of garbage.
+            return [[]] * len(matrix)
         attribution = self.bundle.attribution(matrix, reasons, threads)
         return explain(matrix, attribution.contributions, prospect, self._tellers[language])
 
@@ -193,7 +194,7 @@ class Scorer:
             "action_value_high": chosen.action_value_high.tolist(),
             "action_effect": chosen.provenance.tolist(),
             "action_note": [note_text(note) for note in chosen.note.tolist()],
-            "flags": [self._flags(*flag) for flag in flags],
+            "flags": [self.flags(*flag) for flag in flags],
         }
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -218,7 +219,8 @@ class Scorer:
             f"playbook {self.playbook_version}, consent unknown: {self.consent_unknown}"
         )
 
-    def _flags(self, prospect: bool, one_order: bool, in_sample: bool) -> list[str]:
+    def flags(self, prospect: bool, one_order: bool, in_sample: bool) -> list[str]:
+        """Name what is to be kept in mind of a customer's answer."""
         flags = ["prospect"] if prospect else []
         if one_order:
             flags.append("one_order")

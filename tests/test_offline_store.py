@@ -186,6 +186,26 @@ def test_the_answer_is_that_of_feasts_own_store(pair: Pair, data: st.DataObject)
     own = pair.own.rows(asked)
     assert [row["label"] for row in own] == list(range(len(rows))), "in the order of the question"
     assert own == by_label(pair.stock.rows(asked))
+    batches = list(pair.own.job(asked).to_arrow_batches(2))
+    assert max(batch.num_rows for batch in batches) <= 2
+    assert pa.Table.from_batches(batches).to_pylist() == own
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 12), (0, 3), (2, 11), (5, 6), (9, 12)])
+def test_a_run_of_a_day_comes_in_batches_from_the_row_groups_that_hold_it(
+    tmp_path: Path, start: int, stop: int
+):
+    write_day(tmp_path, DAYS[0], "integer", range(12))
+    file = tmp_path / f"{DAYS[0]}.parquet"
+    whole = pq.read_table(file)
+    pq.write_table(whole, file, row_group_size=4)
+    own = Repository(tmp_path / "own", tmp_path, "integer", OWN)
+    asked = pd.DataFrame(
+        {"customer_id": range(start, stop), "event_timestamp": pd.Timestamp(closing(DAYS[0]))}
+    )
+    batches = list(own.job(asked).to_arrow_batches(3))
+    assert pa.Table.from_batches(batches).to_pylist() == own.rows(asked)
+    assert [row["day"] for row in own.rows(asked)] == [DAYS[0].day] * (stop - start)
 
 
 def test_types_and_names_are_those_of_feasts_own_store(pair: Pair):

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+import shop
 from features_in_plain_python import differences, expected_features
 from random_shops import AS_OF, INTEGERS, RULES, TEXTS, TODAY, random_shop, write
 
@@ -22,6 +24,7 @@ from features import catalogue
 from features.computing import Part, compute, compute_snapshot, open_tables
 from features.days import day_of
 from features.engines import engine
+from training.bundle import NUMBERS
 
 WITHOUT_SPARK = "PySpark is not installed: run `scripts/install spark`"
 # A session this short never earns back what a compiler takes.
@@ -99,3 +102,36 @@ def test_going_on_from_a_former_day_is_computing_anew_on_spark(tmp_path: Path):
         *_, (_, gone_on, _) = compute(opened, frames, [day_of(day) for day in days], RULES)
     with engine("polars") as opened:
         assert gone_on.equals(compute_snapshot(opened, paths, AS_OF, RULES))
+
+
+def test_the_registered_scorer_gives_a_spark_table_the_same_numbers(
+    session: Any, trained: dict[str, Any]
+):
+    """As README says how: the champion's pyfunc over the columns of a snapshot."""
+    from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
+
+    import mlflow
+
+    uri = f"sqlite:///{trained['workspace']}/mlflow/mlflow.db"
+    [snapshot] = (trained["workspace"] / "features").glob(f"snapshots_*/{shop.LAST_DAY}.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        mlflow.set_tracking_uri(uri)
+        score = mlflow.pyfunc.spark_udf(
+            session,
+            "models:/lifecycle-scorer@champion",
+            env_manager="local",
+            result_type=", ".join(f"{name} double" for name in NUMBERS),
+        )
+        table = session.read.parquet(str(snapshot)).repartition(2)
+        features = [
+            F.col(name) if name in catalogue.CATEGORIES else F.col(name).cast("double").alias(name)
+            for name in catalogue.NAMES
+        ]
+        rows = table.select("customer_id", score(F.struct(*features)).alias("scores"))
+        found = rows.select("customer_id", "scores.*").orderBy("customer_id").toPandas()
+    scores = pq.read_table(trained["out"])
+    assert found["customer_id"].tolist() == scores["customer_id"].to_pylist()
+    for name in NUMBERS:
+        said = scores[name].to_numpy()
+        assert found[name].to_numpy() == pytest.approx(said, rel=1e-12, abs=1e-12), name

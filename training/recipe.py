@@ -21,7 +21,7 @@ from training.calendar import Calendar
 from training.dataset import LabelledDay
 from training.judged import Judged
 from training.rounds import Curve, curve
-from training.trees import Machine, Rows, Task, correction, fit
+from training.trees import Machine, Rows, Task, corrections, fit
 from training.tuning.folds import folds
 from training.tuning.search import Tuned, tune
 from training.tuning.studies import Studies
@@ -50,7 +50,8 @@ class Trees:
 
     def corrections(self, matrix: Float, threads: int = 1) -> tuple[Float, Float]:
         """What both add to the prior, shape (n,) each."""
-        return correction(self.churn, matrix, threads), correction(self.spend, matrix, threads)
+        churn, spend = corrections((self.churn, self.spend), matrix, threads)
+        return churn, spend
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,9 @@ BINNING = {"max_bin": 127, "feature_pre_filter": False, "min_data_in_bin": 10}
 
 PREDICTED_ROWS = 200_000
 """Rows that are copied at a time to be predicted."""
+TREES_AT_ONCE = 250
+"""Trees that rows go through at a time: 500 of 63 leaves, which no processor's cache near to it
+holds, take a sixth longer at once. One row takes longer in groups, so that they are large."""
 SINGLE_READS = 1000
 """Rows that are read one by one before the memory that their file took is given back."""
 
@@ -220,12 +223,34 @@ def grow(
 
 def correction(booster: lgb.Booster | None, matrix: Float, threads: int = 1) -> Float:
     """What the trees add to the prior's log-odds or log mean, shape (n,); 0 without trees."""
-    added = np.zeros(len(matrix))
-    if booster is not None:
+    return corrections((booster,), matrix, threads)[0]
+
+
+def corrections(
+    boosters: Sequence[lgb.Booster | None], matrix: Float, threads: int = 1
+) -> tuple[Float, ...]:
+    """What the trees of several boosters add, as :func:`correction`, of one copy of the rows."""
+    added = tuple(np.zeros(len(matrix)) for _ in boosters)
+    if any(booster is not None for booster in boosters):
         for start in range(0, len(matrix), PREDICTED_ROWS):
             part = slice(start, start + PREDICTED_ROWS)
-            added[part] = booster.predict(
-                tree_matrix(matrix[part]), raw_score=True, num_threads=threads
-            )
+            rows = tree_matrix(matrix[part])
+            for booster, sums in zip(boosters, added, strict=True):
+                if booster is not None:
+                    sums[part] = _sums(booster, rows, threads)
             let_go(matrix)
     return added
+
+
+def _sums(booster: lgb.Booster, rows: Float, threads: int) -> Float:
+    """Add the trees up, in the same groups however many rows there are: to the last bit alike."""
+    sums: Float = np.zeros(len(rows))
+    for first in range(0, booster.num_trees(), TREES_AT_ONCE):
+        sums += booster.predict(
+            rows,
+            raw_score=True,
+            num_threads=threads,
+            start_iteration=first,
+            num_iteration=TREES_AT_ONCE,
+        )
+    return sums

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from features.days import closing
 from features.stores.times import micros_of
 
+_BUFFER_BYTES = 65_536
 _NAME = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -45,15 +46,41 @@ class Snapshot:
         with pq.ParquetFile(self.path, memory_map=True) as file:
             return file.read(columns=columns)
 
-    def batches(self, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
-        """Read some columns, some rows at a time."""
-        with pq.ParquetFile(self.path, memory_map=True) as file:
-            yield from file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
+    def batches(
+        self, columns: list[str], rows: int, start: int = 0, stop: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Read some columns, some rows at a time, from one row of the file to before another.
+
+        Row groups that hold none of them are not read.
+        """
+        # What was read of a mapped file would stay in memory beside the rows.
+        with pq.ParquetFile(self.path, buffer_size=_BUFFER_BYTES) as file:
+            stop = file.metadata.num_rows if stop is None else stop
+            groups, first = _groups_between(file.metadata, start, stop)
+            place = first
+            for batch in file.iter_batches(rows, groups, columns, use_threads=False):
+                wanted = slice(max(start - place, 0), min(stop - place, batch.num_rows))
+                place += batch.num_rows
+                if wanted.start < wanted.stop:
+                    yield batch.slice(wanted.start, wanted.stop - wanted.start)
 
     @property
     def schema(self) -> pa.Schema:
         """The columns' types."""
         return _schema(self.path, self.path.stat().st_mtime_ns)
+
+
+def _groups_between(metadata: pq.FileMetaData, start: int, stop: int) -> tuple[list[int], int]:
+    """List the row groups that hold some rows, and say which row the first of them begins with."""
+    groups: list[int] = []
+    first = place = 0
+    for group in range(metadata.num_row_groups):
+        end = place + metadata.row_group(group).num_rows
+        if place < stop and end > start:
+            first = first if groups else place
+            groups.append(group)
+        place = end
+    return groups, first
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:

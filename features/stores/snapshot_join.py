@@ -51,6 +51,18 @@ class Match:
     taken: tuple[NDArray[np.int64], ...]
     times: Micros
 
+    def run(self, lives: Sequence[timedelta | None]) -> tuple[Snapshot, int] | None:
+        """Say which file answers all rows in its own order, and from which row of it on.
+
+        None where it takes several, or another order, or some row is found nowhere or too old.
+        """
+        if len(self.snapshots) != 1 or any(self.order(life) is not None for life in lives):
+            return None
+        taken = self.taken[0]
+        if (taken != np.arange(taken[0], taken[0] + len(taken))).any():
+            return None
+        return self.snapshots[0], int(taken[0])
+
     @cached_property
     def _places(self) -> NDArray[np.int64]:
         """Where each asked row stands once the files' answers are put behind one another."""
@@ -130,8 +142,10 @@ def _located(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Find keys in a snapshot: the row of each, and whether it is there."""
     wanted = keys if len(asked) == len(keys) else keys.take(pa.array(asked))
-    if wanted.equals(column):
-        return np.arange(len(column)), np.ones(len(column), bool)
+    # Whoever goes through a day asks for a run of its rows.
+    start = pc.index(column, wanted[0]).as_py() if len(wanted) else -1
+    if start >= 0 and wanted.equals(column.slice(start, len(wanted))):
+        return np.arange(start, start + len(wanted)), np.ones(len(wanted), bool)
     places = pc.index_in(wanted, value_set=column, skip_nulls=True)
     there = places.is_valid().to_numpy(zero_copy_only=False)
     return places.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64), there

@@ -37,7 +37,7 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.saved_dataset import SavedDatasetStorage
 
 from features.stores.snapshot_folder import Snapshot, is_unique, snapshots_in
-from features.stores.snapshot_join import Wanted, columns, match
+from features.stores.snapshot_join import Match, Wanted, columns, match
 from features.stores.times import micros_of, micros_of_column
 
 _STAMP = pa.timestamp("us", "UTC")
@@ -204,13 +204,9 @@ class SnapshotRetrievalJob(RetrievalJob):  # type: ignore[misc] # Feast is untyp
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         schema = self._snapshots[-1].schema
-        times = micros_of_column(_whole(self._entities[self._stamp]))
         answer: dict[str, pa.ChunkedArray] = {}
-        for (column, key), wanted in self._wanted.items():
-            lives = [one.lives for one in wanted]
-            longest = max((life for life in lives if life), default=None) if all(lives) else None
-            keys = _whole(self._entities[column]).cast(schema.field(key).type)
-            found = match(self._snapshots, key, keys, times, longest)
+        for key, wanted in self._wanted.items():
+            found = self._match(key, wanted)
             answer |= dict(
                 zip((w.name for w in wanted), columns(found, schema, wanted), strict=True)
             )
@@ -218,6 +214,45 @@ class SnapshotRetrievalJob(RetrievalJob):  # type: ignore[misc] # Feast is untyp
         for name in self._order:
             table = table.append_column(name, answer[name])
         return table
+
+    def to_arrow_batches(self, rows: int) -> Iterator[pa.RecordBatch]:
+        """Give the answer some rows at a time.
+
+        Where a run of one snapshot's rows is asked for in its own order, no more of it is in memory
+        than that.
+        """
+        if len(self._wanted) == 1 and not self._on_demand:
+            [(key, wanted)] = self._wanted.items()
+            run = self._match(key, wanted).run([column.lives for column in wanted])
+            if run is not None:
+                yield from self._batches(*run, wanted, rows)
+                return
+        yield from self.to_arrow().to_batches(max_chunksize=rows)
+
+    def _batches(
+        self, snapshot: Snapshot, start: int, wanted: list[Wanted], rows: int
+    ) -> Iterator[pa.RecordBatch]:
+        schema = self._snapshots[-1].schema
+        entities = self._entities.combine_chunks()
+        source = {column.name: column.source for column in wanted}
+        names = list(dict.fromkeys(source.values()))
+        done = 0
+        for batch in snapshot.batches(names, rows, start, start + entities.num_rows):
+            asked = entities.slice(done, batch.num_rows)
+            done += batch.num_rows
+            answer = {name: asked[name].combine_chunks() for name in asked.column_names}
+            for name in self._order:
+                values = batch.column(source[name])
+                answer[name] = values.cast(schema.field(source[name]).type)
+            yield pa.record_batch(answer)
+
+    def _match(self, key: tuple[str, str], wanted: Sequence[Wanted]) -> Match:
+        asked, stored = key
+        lives = [one.lives for one in wanted]
+        longest = max((life for life in lives if life), default=None) if all(lives) else None
+        keys = _whole(self._entities[asked]).cast(self._snapshots[-1].schema.field(stored).type)
+        times = micros_of_column(_whole(self._entities[self._stamp]))
+        return match(self._snapshots, stored, keys, times, longest)
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         frame: pd.DataFrame = self._to_arrow_internal().to_pandas()

@@ -1,0 +1,1 @@
+"""Changed customers for other systems, in the columns of a mapping file."""
