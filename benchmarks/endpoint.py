@@ -17,7 +17,6 @@ moved by `promote` takes to answer, with the requests that failed meanwhile.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import hashlib
 import json
 import multiprocessing
@@ -31,14 +30,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pyarrow.parquet as pq
+from endpoint_load import KEY, ask_for_a_while
 
+import mlflow
 from features import catalogue
 from features.ingest.ledger import Ledger
 from features.settings import Settings
@@ -46,9 +46,7 @@ from features.snapshots import snapshot_folder
 from features.workspace import Workspace
 from training.registry import open_registry
 
-KEY = "benchmark"
 CUSTOMERS = 400
-CONNECTIONS = 8
 START_SECONDS = 120.0
 
 
@@ -108,75 +106,15 @@ def rows_of(workspace: Workspace) -> tuple[list[int], list[dict[str, Any]]]:
     return [rows[place]["customer_id"] for place in chosen], bodies
 
 
-def _load(
-    address: str,
-    route: str,
-    bodies: list[bytes],
-    seconds: float,
-    rate: float | None,
-    send: Connection,
-) -> None:
-    """Ask for a while: each connection in turn, or at a steady rate whatever the answers take."""
-    send.send(asyncio.run(_asked(address, route, bodies, seconds, rate)))
-
-
-async def _asked(
-    address: str, route: str, bodies: list[bytes], seconds: float, rate: float | None
-) -> tuple[list[float], int, float]:
-    host, _, port = address.removeprefix("http://").partition(":")
-    requests = [
-        f"POST {route} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {KEY}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-        + body
-        for body in bodies
-    ]
-    taken: list[float] = []
-    failed = asked = 0
-    free: asyncio.Queue[Any] = asyncio.Queue()
-    for _ in range(CONNECTIONS if rate is None else 8 * CONNECTIONS):
-        free.put_nowait(await asyncio.open_connection(host, int(port)))
-
-    async def ask(place: int, due: float) -> None:
-        nonlocal failed
-        reader, writer = await free.get()
-        writer.write(requests[place % len(requests)])
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        await reader.readexactly(length)
-        taken.append(time.perf_counter() - due)
-        failed += b" 200 " not in head[:16]
-        free.put_nowait((reader, writer))
-
-    began = time.perf_counter()
-    if rate is None:
-
-        async def turn(first: int) -> None:
-            place = first
-            while time.perf_counter() - began < seconds:
-                await ask(place, time.perf_counter())
-                place += CONNECTIONS
-
-        await asyncio.gather(*(turn(first) for first in range(CONNECTIONS)))
-    else:
-        tasks = set()
-        while (due := began + asked / rate) < began + seconds:
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            # Waiting for a connection counts: from when it should have been asked.
-            task = asyncio.ensure_future(ask(asked, due))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-            asked += 1
-        await asyncio.gather(*tasks)
-    return taken, failed, time.perf_counter() - began
-
-
 def load(
     address: str, route: str, bodies: list[bytes], seconds: float, rate: float | None = None
 ) -> tuple[list[float], int, float]:
     """Ask from a process of its own; seconds of each request, failures, seconds in all."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=_load, args=(address, route, bodies, seconds, rate, send))
+    process = context.Process(
+        target=ask_for_a_while, args=(address, route, bodies, seconds, rate, send)
+    )
     process.start()
     send.close()
     found: tuple[list[float], int, float] = receive.recv()
@@ -235,6 +173,7 @@ def steady(workspace: Path, rate: float, seconds: float) -> None:
 def swap(workspace: Path, seconds: float) -> None:
     """Move the alias to a copy of the champion under load, and see when it answers."""
     registry = open_registry(Workspace(workspace), Settings())
+    mlflow.set_tracking_uri(registry.uri)
     champion = registry.require_champion()
     client = registry._client
     twin = client.create_model_version(
@@ -246,13 +185,13 @@ def swap(workspace: Path, seconds: float) -> None:
     ids, _ = rows_of(Workspace(workspace))
     bodies = [json.dumps({"customer_ids": [one]}).encode() for one in ids]
     product = [sys.executable, "-m", "pipelines.cli", "--workspace", str(workspace), "serve"]
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     receive, send = context.Pipe(duplex=False)
     waits = []
     with serving(product, workspace, "/readyz") as ours, httpx.Client(base_url=ours) as asked:
         headers = {"authorization": f"Bearer {KEY}"}
         process = context.Process(
-            target=_load, args=(ours, "/v1/customers/score", bodies, seconds, 50.0, send)
+            target=ask_for_a_while, args=(ours, "/v1/customers/score", bodies, seconds, 50.0, send)
         )
         process.start()
         for number in [int(twin.version), champion.version] * 3:

@@ -120,10 +120,7 @@ def score(body: Body, request: fastapi.Request) -> Answers:
     if not any(hmac.compare_digest(given, digest) for digest in _digests):
         raise fastapi.HTTPException(401, "unauthorised")
     rows = [{**row.features, "as_of_day": day_number(parse_day(row.as_of))} for row in body.rows]
-    columns: dict[str, list[Any]] = {
-        name: [row.get(name) for row in rows] for name in catalogue.NAMES
-    }
-    matrix = matrix_of_rows(columns, _vocabulary)
+    matrix = matrix_of_rows(rows, _vocabulary)
     customers = [row.customer_id for row in body.rows]
     ids = decision_ids(_scorer.deciders, customers, matrix)
     scored = _scorer.answers(_scorer.score(matrix))

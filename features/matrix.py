@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ Float = NDArray[np.float64]
 
 _MOST_LABELS = 60
 _FEWEST_CUSTOMERS = 20
+_CATEGORIES = frozenset(CATEGORIES)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,21 @@ class Vocabulary:
                 )
                 labels[name] = tuple(ranked[name].to_pylist()[:_MOST_LABELS])
         return cls(labels)
+
+    def code(self, name: str, value: str | None) -> float:
+        """Turn one text of a category into its code, as :meth:`codes` does many."""
+        known = self._codes.get(name)
+        if known is None or value is None:
+            return math.nan
+        return known.get(value, float(len(known)))
+
+    @cached_property
+    def _codes(self) -> dict[str, dict[str, float]]:
+        return {
+            name: {label: float(code) for code, label in enumerate(labels)}
+            for name, labels in self.labels.items()
+            if labels
+        }
 
     def codes(self, name: str, values: pa.Array) -> Float:
         """Turn a category's texts into codes, shape (n,)."""
@@ -99,21 +117,25 @@ def _column(table: pa.Table, name: str, vocabulary: Vocabulary) -> Float:
     return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False))
 
 
-def matrix_of_rows(columns: Mapping[str, Sequence[Any]], vocabulary: Vocabulary) -> Float:
-    """Turn columns that were read one by one into a matrix in the catalogue's order.
+def matrix_of_rows(rows: Sequence[Mapping[str, Any]], vocabulary: Vocabulary) -> Float:
+    """Turn rows that were given one by one into a matrix in the catalogue's order.
 
     Parameters
     ----------
-    columns
-        For every feature its values, None where unknown: text of categories, else numbers.
+    rows
+        Each with a value for every feature, None where unknown: text of categories, else numbers.
     """
-    coded = [
-        vocabulary.codes(name, pa.array(columns[name], pa.string()))
-        if name in CATEGORIES
-        else np.array([np.nan if v is None else v for v in columns[name]], dtype=np.float64)
-        for name in NAMES
-    ]
-    return np.ascontiguousarray(np.column_stack(coded), dtype=np.float64)
+    return np.array(
+        [
+            [
+                vocabulary.code(name, row[name]) if name in _CATEGORIES else row[name]
+                for name in NAMES
+            ]
+            for row in rows
+        ],
+        # None becomes NaN.
+        dtype=np.float64,
+    )
 
 
 def recoded(matrix: Float, now: Vocabulary, wanted: Vocabulary) -> Float:

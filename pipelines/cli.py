@@ -556,7 +556,7 @@ def serve(
 def replay(
     context: Context, terminal: Terminal, _: Path | None, decision_id: str
 ) -> dict[str, Any]:
-    """Give an answer of the endpoint again, with that day's model, playbook and features.
+    """Give an answer or a score again, with that day's model, playbook and features.
 
     \b
     lifecycle replay 3f2a9c0d5e6b718293a4b5c6d7e8f901
@@ -564,10 +564,8 @@ def replay(
     from pipelines.replay import replay as job  # noqa: PLC0415
 
     report = job(context, decision_id)
-    terminal.note(
-        f"answered {report.at} to {report.caller} by model version {report.model_version}, "
-        f"request {report.request_id}"
-    )
+    to = f" to {report.caller}, request {report.request_id}" if report.caller else ""
+    terminal.note(f"by the {report.by}, {report.at}{to}, with model version {report.model_version}")
     for name, value in report.answer.items():
         terminal.note(f"  {name}: {value}")
     for name, (said, again) in report.differences.items():

@@ -6,15 +6,21 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from features.errors import InputError, WorkspaceError
+from features.matrix import matrix_of
 from pipelines.context import Context
 from serving.decisions import decision_ids
 from serving.decisions.archive import Archive, Decision, features_of, kept_playbook
 from serving.playbook import load_playbook
 from serving.reasons import Reasons
 from serving.scorer import Scorer
-from serving.sentences import Language
+from serving.sentences import LANGUAGES, Language
+
+Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,8 @@ class ReplayReport:
 
     Attributes
     ----------
+    by
+        ``endpoint``, or ``batch``.
     equal
         Whether both are the same, to the last digit.
     differences
@@ -30,9 +38,10 @@ class ReplayReport:
     """
 
     decision_id: str
+    by: str
     at: str
-    request_id: str
-    caller: str
+    request_id: str | None
+    caller: str | None
     model_version: int
     playbook: str
     equal: bool
@@ -48,35 +57,43 @@ class ReplayReport:
 def replay(context: Context, decision_id: str) -> ReplayReport:
     """Answer anew with that day's model, playbook and features.
 
+    What the endpoint answered is in its record, with the features. What a batch said is in its
+    file; the features come from the feature store, and are those that were scored if their
+    decision still has the same id.
+
     Raises
     ------
     InputError
         No decision of that id was kept.
     WorkspaceError
-        The model or the playbook is not there any more.
+        The model or the playbook is not there any more, or other facts are known of the day by now.
     """
     context.workspace.require()
     decision = Archive(context.workspace.decisions).find(decision_id)
-    if decision is None:
+    if decision is not None:
+        return _replayed(context, decision)
+    row = _in_batches(context, decision_id)
+    if row is None:
         raise InputError(
-            f"no decision {decision_id!r} is kept; ids stand in every answer of the endpoint, and "
-            f"are kept for {context.settings.serving.decision_days} days (serving.decision_days)"
+            f"no decision {decision_id!r} is kept; ids stand in every answer and score; those of "
+            f"the endpoint are kept for {context.settings.serving.decision_days} days "
+            "(serving.decision_days)"
         )
-    scorer = _scorer(context, decision)
+    return _replayed_batch(context, row)
+
+
+def _replayed(context: Context, decision: Decision) -> ReplayReport:
+    scorer = _scorer(context, decision.model_version, decision.playbook, decision.consent_unknown)
     matrix = np.frombuffer(features_of(decision)).reshape(1, -1)
     reasons: Reasons = decision.reasons  # type: ignore[assignment]
     language: Language = decision.language  # type: ignore[assignment]
-    (again,) = scorer.answers(scorer.score(matrix, reasons=reasons, language=language))
+    again = _answer(scorer, matrix, reasons, language)
     (name,) = decision_ids(scorer.deciders, [decision.customer_id], matrix)
     again |= {"customer_id": decision.customer_id, "decision_id": name}
-    said = decision.answer
-    differences = {
-        key: [said.get(key), again.get(key)]
-        for key in sorted(said | again)
-        if said.get(key) != again.get(key)
-    }
+    differences = _differences(decision.answer, again, sorted(decision.answer | again))
     return ReplayReport(
-        decision_id,
+        decision.decision_id,
+        "endpoint",
         decision.at.isoformat(),
         decision.request_id,
         decision.caller,
@@ -89,16 +106,77 @@ def replay(context: Context, decision_id: str) -> ReplayReport:
     )
 
 
-def _scorer(context: Context, decision: Decision) -> Scorer:
-    registry = context.registry()
-    playbook = kept_playbook(context.workspace.decisions, decision.playbook)
-    if not playbook.exists():
+def _in_batches(context: Context, decision_id: str) -> dict[str, Any] | None:
+    files = context.workspace.scores.glob("v*_ids/[!.]*.parquet")
+    for file in sorted(files, key=lambda f: f.stem, reverse=True):
+        rows = pl.scan_parquet(file).filter(pl.col("decision_id") == decision_id).collect()
+        if rows.height:
+            return rows.row(0, named=True)
+    return None
+
+
+def _replayed_batch(context: Context, row: dict[str, Any]) -> ReplayReport:
+    with context.workspace.locked():
+        ledger = context.folded_ledger()
+        context.snapshots(ledger, [row["as_of"]])
+        facts = context.store(ledger).historical(pa.array([row["customer_id"]]), row["as_of"])
+    for consent in ("refuse", "plan"):
+        scorer = _scorer(context, row["model_version"], row["playbook_version"], consent)
+        matrix = matrix_of(facts, scorer.bundle.vocabulary)
+        (name,) = decision_ids(scorer.deciders, [row["customer_id"]], matrix)
+        if name == row["decision_id"]:
+            break
+    else:
         raise WorkspaceError(
-            f"the playbook {decision.playbook} of decision {decision.decision_id} is not kept in "
-            "decisions/playbooks; put it there under that name"
+            f"the facts of decision {row['decision_id']} are not those that were scored: what has "
+            "arrived since changed them; what was said stands in the scores of "
+            f"{row['as_of']}"
         )
-    serving = context.settings.serving.model_copy(
-        update={"consent_unknown": decision.consent_unknown}
+    said = {**row, "as_of": row["as_of"].isoformat()}
+    reasons: Reasons = row["reasons_method"]
+    tried = [_answer(scorer, matrix, reasons, language) for language in LANGUAGES]
+    # A file does not say in which language it tells its reasons.
+    again = min(tried, key=lambda one: one["reasons"] != said["reasons"])
+    again |= {"customer_id": row["customer_id"], "decision_id": row["decision_id"]}
+    differences = _differences(said, again, [name for name in again if name in said])
+    return ReplayReport(
+        row["decision_id"],
+        "batch",
+        row["scored_at"].isoformat(),
+        None,
+        None,
+        row["model_version"],
+        row["playbook_version"],
+        not differences,
+        differences,
+        again,
+        scorer.bundle.vocabulary.in_words(matrix[0]),
     )
-    version = registry.version(decision.model_version)
-    return Scorer(registry.load(version), version.version, load_playbook(playbook), serving)
+
+
+def _answer(scorer: Scorer, matrix: Float, reasons: Reasons, language: Language) -> dict[str, Any]:
+    (answer,) = scorer.answers(scorer.score(matrix, reasons=reasons, language=language))
+    return answer
+
+
+def _differences(
+    said: dict[str, Any], again: dict[str, Any], names: list[str]
+) -> dict[str, list[Any]]:
+    return {
+        name: [said.get(name), again.get(name)]
+        for name in names
+        if said.get(name) != again.get(name)
+    }
+
+
+def _scorer(context: Context, model: int, playbook: str, consent_unknown: str) -> Scorer:
+    registry = context.registry()
+    kept = kept_playbook(context.workspace.decisions, playbook)
+    if not kept.exists():
+        raise WorkspaceError(
+            f"the playbook {playbook} is not kept in decisions/playbooks; put it there under that "
+            "name"
+        )
+    serving = context.settings.serving.model_copy(update={"consent_unknown": consent_unknown})
+    version = registry.version(model)
+    return Scorer(registry.load(version), version.version, load_playbook(kept), serving)

@@ -262,3 +262,17 @@ def test_a_key_is_made_whose_digest_the_settings_hold(tmp_path: Path):
     made = succeed(tmp_path, "key", "crm", "--scope", "push")
     assert made["sha256"] == hashlib.sha256(made["key"].encode()).hexdigest()
     assert made["scopes"] == ["push"]
+
+
+def test_a_score_of_a_batch_comes_again_too(answered: Any):
+    import polars as pl
+
+    endpoint, workspace = answered
+    (file,) = workspace.scores.glob("v*_ids/*.parquet")
+    row = pl.read_parquet(file).row(3, named=True)
+    again = succeed(workspace.root, "replay", row["decision_id"])
+    assert again["by"] == "batch"
+    assert again["equal"], again["differences"]
+    asked = {"customer_ids": [row["customer_id"]]}
+    (online,) = post(endpoint, "/customers/score", asked).json()["results"]
+    assert online["decision_id"] == row["decision_id"], "batch and endpoint name a decision alike"

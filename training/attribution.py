@@ -194,12 +194,6 @@ def attribute_prior(
     All is in the columns ``recency_days`` and ``purchase_days``; the base is the customer of the
     middle.
     """
-
-    def log_odds(frequency: Float, last: Float, age: Float) -> Float:
-        chance = prior.purchases.probability_of_no_purchase(frequency, last, age, horizon_days)
-        odds: Float = logit(np.clip(chance, 1e-6, 1 - 1e-6))
-        return odds
-
     own = summary(matrix)
     silence = column(matrix, "recency_days")
     usual = (
@@ -207,15 +201,21 @@ def attribute_prior(
         np.full(len(matrix), middle.tenure_days),
     )
     quiet = np.full(len(matrix), middle.recency_days)
-    full = log_odds(*own)
-    neither, only_silence, only_history = (
-        log_odds(*_mixed(recency, *history))
-        for recency, history in (
-            (quiet, usual),
-            (silence, usual),
-            (quiet, (own[0], own[2])),
-        )
-    )
+    players = [
+        own,
+        *(
+            _mixed(recency, *history)
+            for recency, history in (
+                (quiet, usual),
+                (silence, usual),
+                (quiet, (own[0], own[2])),
+            )
+        ),
+    ]
+    # All four at once: for a few customers a call costs more than what it computes.
+    frequency, last, age = (np.concatenate(facts) for facts in zip(*players, strict=True))
+    chance = prior.purchases.probability_of_no_purchase(frequency, last, age, horizon_days)
+    full, neither, only_silence, only_history = np.split(logit(np.clip(chance, 1e-6, 1 - 1e-6)), 4)
     result = np.zeros((len(matrix), len(catalogue.NAMES)))
     result[:, _RECENCY] = ((only_silence - neither) + (full - only_history)) / 2
     result[:, _HISTORY] = ((only_history - neither) + (full - only_silence)) / 2

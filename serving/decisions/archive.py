@@ -162,6 +162,14 @@ def kept_playbook(folder: Path, version: str) -> Path:
     return folder / "playbooks" / f"{version}.yaml"
 
 
+def keep_playbook(folder: Path, version: str, file: Path) -> None:
+    """Keep the playbook that decides from now on in the record's folder."""
+    kept = kept_playbook(folder, version)
+    if not kept.exists():
+        with replacing(kept) as target:
+            shutil.copyfile(file, target)
+
+
 def features_of(decision: Decision) -> bytes:
     """Give the row that was scored.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ class Said:
     at: datetime
     by: Literal["endpoint", "batch"]
     as_of: str
-    decision_id: str | None
+    decision_id: str
     model_version: int
     said: dict[str, Any]
 
@@ -43,7 +43,7 @@ def history_of(customer: int | str, archive: Archive | None, scores: Path, most:
     archive
         The record of the endpoint's decisions, if one is kept.
     scores
-        Folder of the batches, a Parquet file a day.
+        Folder of the batches' scores: in it one for each type of key, a Parquet file a day.
     """
     found = [*_batches(customer, scores)]
     for decision in archive.of_customer(customer, most) if archive is not None else []:
@@ -62,21 +62,16 @@ def history_of(customer: int | str, archive: Archive | None, scores: Path, most:
 
 
 def _batches(customer: int | str, scores: Path) -> Iterator[Said]:
-    for file in sorted(scores.glob("*.parquet"), reverse=True)[:BATCHES]:
-        rows = pl.scan_parquet(file)
-        schema = rows.collect_schema()
-        if not {"customer_id", "as_of", "model_version", *TOLD} <= set(schema):
-            continue
-        integers = schema["customer_id"].is_integer()
-        if integers != isinstance(customer, int):
-            continue
-        at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-        for row in rows.filter(pl.col("customer_id") == customer).collect().iter_rows(named=True):
+    kind = "integer" if isinstance(customer, int) else "text"
+    files = sorted(scores.glob(f"v*_{kind}_ids/[!.]*.parquet"), key=lambda f: f.stem, reverse=True)
+    for file in files[:BATCHES]:
+        rows = pl.scan_parquet(file).filter(pl.col("customer_id") == customer).collect()
+        for row in rows.iter_rows(named=True):
             yield Said(
-                at,
+                row["scored_at"],
                 "batch",
                 row["as_of"].isoformat(),
-                row.get("decision_id"),
+                row["decision_id"],
                 row["model_version"],
                 {name: row[name] for name in TOLD},
             )

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from features.workspace import replacing
-from serving.decisions.archive import Archive, kept_playbook
+from serving.decisions.archive import Archive, keep_playbook
 from serving.decisions.journal import Decided, Journal
 
 ROTATE_SECONDS = 300.0
@@ -64,11 +62,7 @@ class Recorder:
 
     def keep_playbook(self, version: str, file: Path) -> None:
         """Keep the playbook that decides from now on."""
-        kept = kept_playbook(self._folder, version)
-        if not kept.exists():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(kept) as target:
-                shutil.copyfile(file, target)
+        keep_playbook(self._folder, version, file)
 
     def rotate(self) -> None:
         """Go on in a new journal, and turn the former into Parquet."""
@@ -86,6 +80,7 @@ class Recorder:
             except Exception as error:  # noqa: BLE001
                 # A full disk, say: the journal stays, and it is tried again.
                 log.warning("decisions wait to be archived: %s: %s", type(error).__name__, error)
+                self._tidied = ""
                 self._stop.wait(30.0)
 
     def _step(self) -> None:

@@ -76,6 +76,11 @@ class Live:
         self.problem = "starting"
 
     @property
+    def is_local(self) -> bool:
+        """Whether features are read from a file of this machine."""
+        return self._settings.stores.online == "sqlite"
+
+    @property
     def answering(self) -> Answering | None:
         """What answers now, or None while nothing can."""
         return self._answering

@@ -245,7 +245,7 @@ class PastAnswer(Struct):
     at: str
     by: Annotated[str, Meta(description="endpoint or batch")]
     as_of: str
-    decision_id: str | None
+    decision_id: str
     model_version: int
     churn_probability: float
     expected_spend: float

@@ -40,22 +40,26 @@ def checked_row(place: int, row: FeatureRow) -> dict[str, float | str | None]:
     except InputError as error:
         raise Refusal(400, "bad_day", f"rows[{place}].as_of: {error}") from None
     for name, value in row.features.items():
-        _check_type(f"rows[{place}].features.{name}", name, value)
+        _check_type(place, name, value)
     _check_sense(place, row.features)
     return {**row.features, "as_of_day": float(day)}
 
 
-def _check_type(where: str, name: str, value: float | str | None) -> None:
+def _check_type(place: int, name: str, value: float | str | None) -> None:
     """Categories are text and all others numbers; either may be null."""
     if value is None:
         return
     if isinstance(value, str):
         if name not in _CATEGORIES:
-            raise Refusal(400, "bad_feature", f"{where} must be a number or null, not a text")
+            raise _bad(place, name, "must be a number or null, not a text")
     elif name in _CATEGORIES:
-        raise Refusal(400, "bad_feature", f"{where} must be a text or null, not the number {value}")
+        raise _bad(place, name, f"must be a text or null, not the number {value}")
     elif not math.isfinite(value):
-        raise Refusal(400, "not_finite", f"{where} is not a number")
+        raise Refusal(400, "not_finite", f"rows[{place}].features.{name} is not a number")
+
+
+def _bad(place: int, name: str, problem: str) -> Refusal:
+    return Refusal(400, "bad_feature", f"rows[{place}].features.{name} {problem}")
 
 
 def _check_sense(place: int, features: Mapping[str, Any]) -> None:
