@@ -216,7 +216,7 @@ def test_reasons_as_asked_are_one_online_in_the_request_and_in_the_batch(
     out = tmp_path / "scores.parquet"
     words = ("--reasons", reasons, "--lang", language)
     succeed(grown["workspace"].root, "score", "--out", out, *words)
-    answering.refresh()
+    answering.live.refresh()
     scores = pl.read_parquet(out).head(MOST_EXACT)
     asked = {"reasons": reasons, "lang": language}
     ids = scores["customer_id"].to_list()

@@ -268,7 +268,7 @@ def test_a_score_of_a_batch_comes_again_too(answered: Any):
     import polars as pl
 
     endpoint, workspace = answered
-    (file,) = workspace.scores.glob("v*_ids/*.parquet")
+    (file,) = workspace.scores.glob(f"v*_ids/{shop.LAST_DAY}.parquet")
     row = pl.read_parquet(file).row(3, named=True)
     again = succeed(workspace.root, "replay", row["decision_id"])
     assert again["by"] == "batch"

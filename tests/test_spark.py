@@ -117,6 +117,7 @@ def test_the_registered_scorer_gives_a_spark_table_the_same_numbers(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
         score = mlflow.pyfunc.spark_udf(
             session,
             "models:/lifecycle-scorer@champion",
