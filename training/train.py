@@ -74,6 +74,8 @@ def train(
         days, never = label_days(
             training_set, vocabulary, orders, calendar.horizon_days, calendar.as_of
         )
+        # Whoever was known in a ledger's first days converts unlike those of later ones.
+        never = [one for one in never if one.as_of in calendar.matured]
         machine = Machine(settings.training.seed, settings.training.threads)
         learned = learn(calendar, days, settings.training.trials, machine, say, studies)
         say("judging", 0, 1)
