@@ -71,6 +71,17 @@ def test_a_frame_cut_off_by_a_death_is_left_out_and_the_rest_kept(tmp_path: Path
     assert [one.request_id for one in read_journal(journal.path)] == ["whole"]
 
 
+def test_what_comes_too_late_is_refused_and_goes_into_no_other_file(tmp_path: Path):
+    recorder = Recorder(tmp_path / "record", keep_days=10)
+    recorder.append(decided(1))
+    recorder.stop()
+    with (tmp_path / "another").open("wb") as other:
+        with pytest.raises(OSError, match="closed"):
+            recorder.append(decided(2))
+        assert other.tell() == 0
+    assert (tmp_path / "another").stat().st_size == 0
+
+
 def test_a_dead_processes_journal_is_taken_and_a_living_ones_is_not(tmp_path: Path):
     dead, living = Journal(tmp_path), Journal(tmp_path)
     dead.append(decided(1, request_id="dead"))
@@ -269,7 +280,7 @@ def test_a_score_of_a_batch_comes_again_too(answered: Any):
 
     endpoint, workspace = answered
     (file,) = workspace.scores.glob(f"v*_ids/{shop.LAST_DAY}.parquet")
-    row = pl.read_parquet(file).row(3, named=True)
+    row = pl.read_parquet(file).row(40, named=True)
     again = succeed(workspace.root, "replay", row["decision_id"])
     assert again["by"] == "batch"
     assert again["equal"], again["differences"]

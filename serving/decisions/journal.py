@@ -22,6 +22,7 @@ from msgspec import Struct
 
 SUFFIX = ".journal"
 _HEAD = struct.Struct("<II")
+_CLOSED = -1
 
 
 class Decided(Struct, frozen=True):
@@ -77,11 +78,13 @@ class Journal:
         Raises
         ------
         OSError
-            The disk is full or out of reach.
+            The disk is full or out of reach, or the journal is closed.
         """
         content = self._encoder.encode(decided)
         frame = _HEAD.pack(len(content), zlib.crc32(content)) + content
         with self._lock:
+            if self._file == _CLOSED:
+                raise OSError(errno.EBADF, "the journal is closed", str(self.path))
             written = os.write(self._file, frame)
             if written < len(frame):
                 os.ftruncate(self._file, self.size)
@@ -90,7 +93,11 @@ class Journal:
 
     def close(self) -> None:
         """End it; no more is appended."""
-        os.close(self._file)
+        with self._lock:
+            # The number is soon another file's.
+            file, self._file = self._file, _CLOSED
+        if file != _CLOSED:
+            os.close(file)
 
 
 def read_journal(path: Path) -> Iterator[Decided]:
