@@ -8,20 +8,22 @@ playbook's assumptions, and every answer says so.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from serving.playbook import LET_GO, NONE, Action, Playbook
+from serving.playbook import LET_GO, NONE, Playbook
+from serving.worth import LEVELS, Effects, Outlook, incremental_values
 from training.stages import STAGES
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Level = Literal["low", "mid", "high"]
+_MID = LEVELS.index("mid")
+RANKED = 3
+"""Actions that are told of one customer, the best first."""
 
 NOTE_TEXTS: dict[str, str] = {
     "recommended": "Of all that may be done for this customer, this is worth most by the "
@@ -42,32 +44,44 @@ ALLOWED, REFUSED, UNKNOWN = 1, 0, -1
 
 
 @dataclass(frozen=True)
-class Outlook:
-    """What is expected of customers over the horizon if nothing is done, one row for each.
+class Menu:
+    """A playbook as arrays, one column for each of its actions.
 
     Attributes
     ----------
-    purchase_probability : float64 array
-        Chance of buying within the horizon.
-    spend_if_purchase, spend_if_none : float64 arrays
-        Mean net spend of those who buy and of those who do not (returns: at most 0).
-    margin : float
-        Contribution margin on net spend.
+    keys : tuple of str
+        The actions in the playbook's order.
+    in_stage : bool array of shape (stages, k)
+        Where an action makes sense; nowhere for letting go, which is doing nothing.
+    lost : bool array of shape (stages,)
+        Where a customer may be let go.
     """
 
-    purchase_probability: Floats
-    spend_if_purchase: Floats
-    spend_if_none: Floats
-    margin: float
+    keys: tuple[str, ...]
+    effects: Effects
+    in_stage: Flags
+    lost: Flags
+    is_marketing: Flags
+    needs: tuple[frozenset[str], ...]
 
-    def of(self, rows: NDArray[np.intp]) -> Outlook:
-        """Keep some of the customers."""
-        return Outlook(
-            self.purchase_probability[rows],
-            self.spend_if_purchase[rows],
-            self.spend_if_none[rows],
-            self.margin,
+    @classmethod
+    def of(cls, playbook: Playbook) -> Menu:
+        """Read a playbook, once for all customers."""
+        actions = playbook.actions
+        within = np.array([[stage in action.stages for action in actions] for stage in STAGES])
+        let_go = np.array([action.key == LET_GO for action in actions])
+        return cls(
+            tuple(action.key for action in actions),
+            Effects.of(actions),
+            within & ~let_go,
+            (within & let_go).any(axis=1),
+            np.array([action.purpose == "marketing" for action in actions]),
+            tuple(frozenset(action.needs) for action in actions),
         )
+
+    def has(self, available_data: frozenset[str]) -> Flags:
+        """Whether what each action needs is there."""
+        return np.array([needs <= available_data for needs in self.needs], dtype=np.bool_)
 
 
 @dataclass(frozen=True)
@@ -88,6 +102,10 @@ class Choices:
         Why, an index into `NOTES`.
     provenance : str array
         Where the effect comes from: ``assumed`` by the playbook.
+    worth : float64 array of shape (3, n, k)
+        Value of every action at the low, mid and high end of its effects.
+    candidate : bool array of shape (n, k)
+        Whether the action is allowed for the customer and worth more than nothing.
     """
 
     keys: tuple[str, ...]
@@ -97,6 +115,8 @@ class Choices:
     action_value_high: Floats
     note_index: NDArray[np.int8]
     provenance: NDArray[np.str_]
+    worth: Floats
+    candidate: Flags
 
     @property
     def action(self) -> NDArray[np.str_]:
@@ -107,6 +127,38 @@ class Choices:
     def note(self) -> NDArray[np.str_]:
         """The codes that `note_text` explains."""
         return np.array(NOTES)[self.note_index]
+
+    def ranking(self) -> list[list[Ranked]]:
+        """List each customer's `RANKED` best actions that are worth more than nothing."""
+        mid = np.where(self.candidate, self.worth[_MID], -np.inf)
+        order = np.argsort(-mid, axis=1, kind="stable")[:, :RANKED]
+        low, high = self.worth.min(axis=0), self.worth.max(axis=0)
+        told = self.provenance.tolist()
+        return [
+            [
+                Ranked(
+                    self.keys[place + 1],
+                    float(mid[row, place]),
+                    float(low[row, place]),
+                    float(high[row, place]),
+                    told[row],
+                )
+                for place in places
+                if mid[row, place] > 0
+            ]
+            for row, places in enumerate(order.tolist())
+        ]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """An action among the best of a customer, with its value and where that comes from."""
+
+    action: str
+    value: float
+    value_low: float
+    value_high: float
+    effect: str
 
 
 def note_text(code: str) -> str:
@@ -124,59 +176,8 @@ def note_text(code: str) -> str:
     return NOTE_TEXTS[code]
 
 
-def probability_change(probability: Floats, lift_log_odds: float) -> Floats:
-    """Change of a probability when a lift is added to its log-odds.
-
-    With ``odds = p / (1 - p)`` the new odds are ``odds * exp(lift)``; solved for the difference,
-    which is exact where there is none: certain buyers and certain non-buyers are not moved.
-
-    >>> probability_change(np.array([0.0, 0.5, 1.0]), math.log(3)).round(9).tolist()
-    [0.0, 0.25, 0.0]
-    """
-    shift = math.expm1(lift_log_odds)
-    return probability * (1 - probability) * shift / (1 + probability * shift)
-
-
-def incremental_value(action: Action, outlook: Outlook, level: Level = "mid") -> Floats:
-    """Value of an action above doing nothing, over the horizon.
-
-    E[margin | action] - E[margin | nothing] = change in p x (margin if they buy - margin if they
-    do not) + p under the action x change in a buyer's margin - contact cost - p under the action x
-    redemption rate x incentive. Those who would have bought anyway redeem too. A share of the order
-    is taken of all that a buyer spends within the horizon, the most that it can cost.
-
-    A chance of 50% raised to 75%, 100 of spend at a margin of 0.4, and a coupon of 5 which 80% of
-    the buyers redeem: 0.25 x 40 - 1 - 0.75 x 0.8 x 5 = 6.
-
-    >>> nothing = {"low": 0, "mid": 0, "high": 0}
-    >>> coupon = Action(key="coupon", name_en="Coupon", name_zh="优惠券", purpose="marketing",
-    ...     stages=["new"], channel="email", contact_cost=1, incentive={"amount": 5},
-    ...     redemption_rate=0.8, lift_log_odds={"low": 0, "mid": math.log(3), "high": 2},
-    ...     lift_spend=nothing, cooldown_days=0)
-    >>> customer = Outlook(np.array([0.5]), np.array([100.0]), np.array([0.0]), margin=0.4)
-    >>> incremental_value(coupon, customer).round(9).tolist()
-    [6.0]
-
-    Without an effect only the costs remain, and those who buy anyway redeem: -1 - 0.5 x 0.8 x 5.
-
-    >>> incremental_value(coupon, customer, "low").tolist()
-    [-3.0]
-    """
-    lift_log_odds: float = getattr(action.lift_log_odds, level)
-    lift_spend: float = getattr(action.lift_spend, level)
-    before, spend = outlook.purchase_probability, outlook.spend_if_purchase
-    change = probability_change(before, lift_log_odds)
-    after = before + change
-    return (
-        change * (outlook.margin * (spend - outlook.spend_if_none))
-        + after * (outlook.margin * spend * lift_spend)
-        - action.contact_cost
-        - after * (action.redemption_rate * _incentive_cost(action, spend * (1 + lift_spend)))
-    )
-
-
 def choose(
-    playbook: Playbook,
+    menu: Menu,
     stage_index: ArrayLike,
     churn_probability: ArrayLike,
     spend_if_purchase: ArrayLike,
@@ -195,7 +196,7 @@ def choose(
 
     Parameters
     ----------
-    playbook : Playbook
+    menu : Menu
         The actions.
     stage_index : int array
         The customers' stages, as indices into `STAGES`.
@@ -221,7 +222,7 @@ def choose(
     --------
     >>> from serving.playbook import load_playbook
     >>> def advise(stage, churn, spend, consent=1, unknown="refuse"):
-    ...     made = choose(load_playbook(), [STAGES.index(stage)], [churn], [spend], [0.0],
+    ...     made = choose(Menu.of(load_playbook()), [STAGES.index(stage)], [churn], [spend], [0.0],
     ...         margin=0.3, consent=[consent], consent_unknown=unknown, available_data=frozenset())
     ...     return made.action[0].item(), made.action_value[0].item(), made.note[0].item()
 
@@ -259,78 +260,39 @@ def choose(
     permitted = consents == ALLOWED
     if consent_unknown == "plan":
         permitted |= consents == UNKNOWN
-    best, value, potential = _best(playbook, stages, outlook, permitted, available_data)
-    note = _notes(playbook, stages, consents, best, potential)
+    eligible = menu.in_stage[stages] & menu.has(available_data)
+    worth = incremental_values(menu.effects, outlook)
+    candidate = eligible & (permitted[:, None] | ~menu.is_marketing) & (worth[_MID] > 0)
+    # Of equals the first: a manager's order counts.
+    best = np.where(candidate, worth[_MID], -np.inf).argmax(axis=1)
+    chosen = candidate.any(axis=1)
+    ends = np.where(chosen, worth[:, np.arange(len(stages)), best], 0.0)
+    # What an action would be worth if consent were no matter tells why nothing is done: -inf
+    # without any candidate, NaN if it is unknown.
+    potential = np.where(eligible, worth[_MID], -np.inf).max(axis=1)
+    index = np.where(chosen, best + 1, 0).astype(np.int16)
+    is_marketing = chosen & menu.is_marketing[best]
+    note = _notes(chosen, is_marketing, menu.lost[stages], consents, potential)
     # Its value stays 0: letting go is doing nothing, with the reason said.
-    keys = (NONE, *(action.key for action in playbook.actions))
+    keys = (NONE, *menu.keys)
     if LET_GO in keys:
-        best[note == NOTES.index("let_go")] = keys.index(LET_GO)
-    low, high = _range(playbook, outlook, best, value)
-    provenance = np.broadcast_to(np.array("assumed"), value.shape)
-    return Choices(keys, best, value, low, high, note, provenance)
-
-
-def _incentive_cost(action: Action, order_value: Floats) -> Floats | float:
-    if action.incentive is None:
-        return 0.0
-    if action.incentive.amount is not None:
-        return action.incentive.amount
-    # A discount on a negative order would be income.
-    return (action.incentive.share_of_order or 0.0) * np.maximum(order_value, 0.0)
-
-
-def _rescues(playbook: Playbook) -> Iterator[tuple[int, Action]]:
-    """Everything but doing nothing, with its index in `Choices.keys`."""
-    for index, action in enumerate(playbook.actions, start=1):
-        if action.key != LET_GO:
-            yield index, action
-
-
-def _best(
-    playbook: Playbook,
-    stages: NDArray[np.intp],
-    outlook: Outlook,
-    permitted: Flags,
-    available_data: frozenset[str],
-) -> tuple[NDArray[np.int16], Floats, Floats]:
-    """Choice, its value, and the highest value if consent were no matter.
-
-    That last one tells why nothing is done: -inf without any candidate, NaN if it is unknown.
-    """
-    best = np.zeros(len(stages), dtype=np.int16)
-    value = np.zeros(len(stages))
-    potential = np.full(len(stages), -np.inf)
-    for index, action in _rescues(playbook):
-        if not available_data.issuperset(action.needs):
-            continue
-        rows = np.flatnonzero(_in_stages(action, stages))
-        if not len(rows):
-            continue
-        worth = incremental_value(action, outlook.of(rows))
-        potential[rows] = np.maximum(potential[rows], worth)
-        better = worth > value[rows]
-        if action.purpose == "marketing":
-            better &= permitted[rows]
-        best[rows[better]] = index
-        value[rows[better]] = worth[better]
-    return best, value, potential
+        index[note == NOTES.index("let_go")] = keys.index(LET_GO)
+    provenance = np.broadcast_to(np.array("assumed"), index.shape)
+    # Where an incentive costs more than a sale earns, the stronger effect is the lower value.
+    low, high = ends.min(axis=0), ends.max(axis=0)
+    return Choices(keys, index, ends[_MID], low, high, note, provenance, worth, candidate)
 
 
 def _notes(
-    playbook: Playbook,
-    stages: NDArray[np.intp],
+    chosen: Flags,
+    is_marketing: Flags,
+    lost: Flags,
     consents: NDArray[np.int8],
-    best: NDArray[np.int16],
     potential: Floats,
 ) -> NDArray[np.int8]:
-    marketing = np.array([False, *(action.purpose == "marketing" for action in playbook.actions)])
-    lost = np.zeros(len(stages), dtype=np.bool_)
-    for action in playbook.actions:
-        if action.key == LET_GO:
-            lost = _in_stages(action, stages)
     conditions = {
-        "plan_only_consent_unknown": marketing[best] & (consents == UNKNOWN),
-        "recommended": best > 0,
+        "plan_only_consent_unknown": is_marketing & (consents == UNKNOWN),
+        "recommended": chosen,
         "none_no_action": np.isneginf(potential),
         "none_value_unknown": np.isnan(potential),
         # Nothing was chosen although something would pay: only consent stands in between.
@@ -341,30 +303,6 @@ def _notes(
     codes = [np.int8(NOTES.index(code)) for code in conditions]
     default = np.int8(NOTES.index("none_not_worth_it"))
     return np.select(list(conditions.values()), codes, default=default)
-
-
-def _range(
-    playbook: Playbook, outlook: Outlook, best: NDArray[np.int16], value: Floats
-) -> tuple[Floats, Floats]:
-    """Lowest and highest value of the choice within the range of its effects.
-
-    Where an incentive costs more than a sale earns, the stronger effect is the lower value.
-    """
-    low, high = value.copy(), value.copy()
-    for index, action in _rescues(playbook):
-        rows = np.flatnonzero(best == index)
-        if not len(rows):
-            continue
-        chosen = outlook.of(rows)
-        ends = incremental_value(action, chosen, "low"), incremental_value(action, chosen, "high")
-        low[rows] = np.minimum(value[rows], np.minimum(*ends))
-        high[rows] = np.maximum(value[rows], np.maximum(*ends))
-    return low, high
-
-
-def _in_stages(action: Action, stages: NDArray[np.intp]) -> Flags:
-    eligible = np.array([stage in action.stages for stage in STAGES])
-    return eligible[stages]
 
 
 def _checked(

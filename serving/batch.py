@@ -14,7 +14,7 @@ from features.catalogue import JOIN_KEY
 from features.matrix import matrix_of
 from features.scores import COLUMNS
 from serving.actions import NOTES, note_text
-from serving.bands import BANDS, UNKNOWN, risk_band, value_band
+from serving.bands import BANDS
 from serving.decisions import decision_ids
 from serving.reasons import Reasons
 from serving.scorer import Scorer, Scores
@@ -99,14 +99,9 @@ def score_table(
 
 def _columns(scorer: Scorer, scores: Scores, rows: int, moment: datetime) -> dict[str, pa.Array]:
     predictions, chosen = scores.predictions, scores.choices
-    thresholds = scorer.bundle.thresholds
-    # Who never bought has no purchases to stop.
-    risk = np.where(
-        predictions.prospect, UNKNOWN, risk_band(predictions.churn_probability, thresholds)
-    )
     labelled: dict[str, tuple[Sequence[Any], NDArray[Any]]] = {
-        "risk_band": (BANDS, risk),
-        "value_band": (BANDS, value_band(predictions.clv_12m, thresholds)),
+        "risk_band": (BANDS, scores.risk),
+        "value_band": (BANDS, scores.value),
         "lifecycle_stage": (STAGES, scores.stage),
         "stage_rule": (scorer.stage_rules, scores.stage),
         "action": (chosen.keys, chosen.action_index),

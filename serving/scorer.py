@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from features import catalogue
 from features.days import day_number, day_of
 from features.settings import ServingSettings
-from serving.actions import Choices, choose, note_text
+from serving.actions import Choices, Menu, choose, note_text
+from serving.bands import BANDS, UNKNOWN, risk_band, value_band
 from serving.playbook import Playbook, load_playbook
 from serving.reasons import Reasons, explain
 from serving.sentences import LANGUAGES, Language
@@ -36,6 +37,9 @@ class Scores:
         Day of each customer's features, since 1970-01-01; a row's own, never a clock's.
     stage
         Index into :data:`training.stages.STAGES`.
+    risk, value
+        Bands, indices into :data:`serving.bands.BANDS`; below zero where there is none: who never
+        bought has no purchases to stop.
     reasons
         Up to three sentences a customer.
     reasons_method
@@ -49,6 +53,8 @@ class Scores:
     as_of_day: NDArray[np.int64]
     predictions: Predictions
     stage: NDArray[np.int8]
+    risk: NDArray[np.int8]
+    value: NDArray[np.int8]
     choices: Choices
     reasons: list[list[str]]
     reasons_method: Reasons
@@ -76,7 +82,7 @@ class Scorer:
     ) -> None:
         self.bundle = bundle
         self.model_version = model_version
-        self.playbook = playbook
+        self._menu = Menu.of(playbook)
         self.playbook_version = playbook.version
         self.consent_unknown = serving.consent_unknown
 
@@ -127,7 +133,7 @@ class Scorer:
             facts, predictions.churn_probability, predictions.clv_12m, self.bundle.thresholds
         )
         choices = choose(
-            self.playbook,
+            self._menu,
             stage,
             predictions.churn_probability,
             predictions.spend_if_purchase,
@@ -138,10 +144,13 @@ class Scorer:
             available_data=self.bundle.data_available,
         )
         as_of_day = matrix[:, _POSITION["as_of_day"]].astype(np.int64)
+        risk = risk_band(predictions.churn_probability, self.bundle.thresholds)
         return Scores(
             as_of_day,
             predictions,
             stage,
+            np.where(predictions.prospect, np.int8(UNKNOWN), risk),
+            value_band(predictions.clv_12m, self.bundle.thresholds),
             choices,
             self._reasons(matrix, predictions.prospect, threads, reasons, language),
             reasons,
@@ -186,6 +195,8 @@ class Scorer:
             **{name: values.tolist() for name, values in scores.predictions.numbers().items()},
             "lifecycle_stage": [STAGES[stage] for stage in stages],
             "stage_rule": [self.stage_rules[stage] for stage in stages],
+            "risk_band": [_band(code) for code in scores.risk.tolist()],
+            "value_band": [_band(code) for code in scores.value.tolist()],
             "reasons": scores.reasons,
             "reasons_method": [scores.reasons_method] * len(stages),
             "action": chosen.action.tolist(),
@@ -194,6 +205,7 @@ class Scorer:
             "action_value_high": chosen.action_value_high.tolist(),
             "action_effect": chosen.provenance.tolist(),
             "action_note": [note_text(note) for note in chosen.note.tolist()],
+            "actions": [[asdict(one) for one in best] for best in chosen.ranking()],
             "flags": [self.flags(*flag) for flag in flags],
         }
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -227,3 +239,7 @@ class Scorer:
         if in_sample:
             flags.append("in_sample")
         return flags + [f"clv_{months}m_extrapolated" for months in self.bundle.extrapolated]
+
+
+def _band(code: int) -> str | None:
+    return BANDS[code] if code >= 0 else None

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import InputError
-from serving.actions import NOTES, Choices, Outlook, choose, incremental_value, note_text
+from serving.actions import NOTES, RANKED, Choices, Menu, choose, note_text
 from serving.playbook import NEEDS, SHIPPED, Action, Playbook, load_playbook
+from serving.worth import Effects, Outlook, incremental_values
 from training.stages import STAGES
 
 PLAYBOOK = load_playbook()
@@ -53,7 +54,7 @@ def choose_one(
     **changed: Any,
 ) -> Choices:
     return choose(
-        playbook,
+        Menu.of(playbook),
         [STAGES.index(stage)],
         [churn],
         [spend],
@@ -63,6 +64,11 @@ def choose_one(
         consent_unknown=changed.pop("consent_unknown", "refuse"),
         available_data=changed.pop("available_data", frozenset({"category"})),
     )
+
+
+def incremental_value(action: Action, outlook: Outlook) -> Any:
+    """The value at the likely effect, a row a customer."""
+    return incremental_values(Effects.of([action]), outlook)[1, :, 0]
 
 
 def outcome(choices: Choices) -> tuple[str, str]:
@@ -246,7 +252,7 @@ def choose_rows(
 ) -> Choices:
     stage, churn, spend, none, consent = (np.array(column) for column in zip(*table, strict=True))
     return choose(
-        playbook,
+        Menu.of(playbook),
         stage,
         churn,
         spend,
@@ -287,6 +293,26 @@ def test_only_eligible_actions_are_chosen_and_marketing_only_with_consent(
             assert (note == "plan_only_consent_unknown") == (consent == -1)
 
 
+@given(rows, unknown_settings, data_sets)
+def test_the_ranking_begins_with_the_choice_and_each_rank_stands_alone(
+    table: list[Any], unknown: Unknown, data: frozenset[str]
+) -> None:
+    """Without the actions above it, the next in rank is what would be chosen."""
+    choices = choose_rows(table, unknown, data)
+    for row, best in zip(table, choices.ranking(), strict=True):
+        left = PLAYBOOK
+        for ranked in best:
+            alone = choose_rows([row], unknown, data, left)
+            assert (ranked.action, ranked.value) == (alone.action[0], alone.action_value[0])
+            assert ranked.value_low == alone.action_value_low[0]
+            assert ranked.value_high == alone.action_value_high[0]
+            rest = tuple(action for action in left.actions if action.key != ranked.action)
+            left = left.model_copy(update={"actions": rest})
+        if len(best) < RANKED:
+            (last,) = choose_rows([row], unknown, data, left).action
+            assert last in ("none", "let_go")
+
+
 @given(rows, st.floats(0, 20))
 def test_a_dearer_contact_never_raises_the_value(table: list[Any], more: float) -> None:
     dearer = Playbook(
@@ -317,7 +343,7 @@ def test_a_row_alone_equals_the_same_row_in_a_batch_bit_for_bit(
 def test_no_customers_have_no_actions() -> None:
     empty = np.array([])
     choices = choose(
-        PLAYBOOK,
+        Menu.of(PLAYBOOK),
         empty,
         empty,
         empty,
@@ -351,7 +377,7 @@ def test_impossible_inputs_are_refused(changed: dict[str, Any], message: str) ->
     }
     with pytest.raises(ValueError, match=message):
         choose(
-            PLAYBOOK,
+            Menu.of(PLAYBOOK),
             **given_rows | changed,
             margin=0.3,
             consent_unknown="refuse",

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import ConflictError, InputError, LifecycleError
+from features.ingest.contract import TABLES
 from features.matrix import matrix_of_rows, recoded
 from features.push import PushReport
 from features.settings import ServingSettings
@@ -56,6 +57,7 @@ QUICK_ROWS = 4
 """Customers that are answered for without a thread."""
 _INT64 = 2**63
 _MOST_WAITING = 64
+_TABLES = frozenset(TABLES)
 MOST_HISTORY = 50
 """Past answers that a customer's view shows."""
 
@@ -264,11 +266,13 @@ class Desk:
         """Say of when the features online are."""
         age = (datetime.now(UTC).date() - answering.as_of).days
         self._metrics.answering(answering.scorer.model_version, age)
+        tables = answering.scorer.bundle.data_available
         return FeatureState(
             answering.as_of.isoformat(),
             age,
             age > self._settings.stale_days,
-            sorted(answering.scorer.bundle.data_available),
+            sorted(tables & _TABLES),
+            sorted(_TABLES - tables),
         )
 
     def _read(self, answering: Answering, keys: list[CustomerId]) -> tuple[Float, list[bool]]:

@@ -160,6 +160,16 @@ class EventsResponse(Struct):
     customers: list[TouchedCustomer]
 
 
+class RankedAction(Struct):
+    """An action that is worth more than doing nothing."""
+
+    action: str
+    value: Annotated[float, Meta(description="incremental value over the horizon, net of costs")]
+    value_low: Annotated[float, Meta(description="at the worst within the range of its effect")]
+    value_high: float
+    effect: Annotated[str, Meta(description="where the effect comes from: assumed")]
+
+
 class Answer(Struct):
     """What is said of one customer; money in the workspace's currency."""
 
@@ -195,6 +205,10 @@ class Answer(Struct):
     clv_24m_upper: float
     lifecycle_stage: str
     stage_rule: str
+    risk_band: Annotated[
+        str | None, Meta(description="low, mid or high for this company; null without an order")
+    ]
+    value_band: str | None
     reasons: list[str]
     reasons_method: Annotated[
         Reasons, Meta(description="how the reasons were found, as the request asked")
@@ -205,6 +219,9 @@ class Answer(Struct):
     action_value_high: float
     action_effect: str
     action_note: str
+    actions: Annotated[
+        list[RankedAction], Meta(description="the best, at most 3; empty where nothing is best")
+    ]
     flags: list[str]
 
 
@@ -227,6 +244,9 @@ class FeatureState(Struct):
     age_days: int
     stale: Annotated[bool, Meta(description="older than serving.stale_days")]
     tables: Annotated[list[str], Meta(description="the tables that the model has learned from")]
+    missing_tables: Annotated[
+        list[str], Meta(description="tables of the contract that would tell it more")
+    ]
 
 
 class ScoreResponse(Struct):
