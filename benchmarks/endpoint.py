@@ -8,7 +8,9 @@ process of its own on the other core. Rounds are interleaved and medians are pri
 - features: `POST /v1/features/score`, the full answer (key, decision record, fast reasons, stage,
   action);
 - customers: `POST /v1/customers/score`, the same from the embedded store;
-- fastapi: FastAPI and pydantic, features in the request, doing the work of the full answer.
+- fastapi: FastAPI and pydantic, features in the request, doing the work of the full answer;
+- without reasons: `POST /v1/features/score` with `"reasons": "none"`;
+- mlflow: `mlflow models serve` of the same registered model, which only predicts.
 
 Then, by customer id: the latency at a steady rate on two workers (--rate), and how long an alias
 moved by `promote` takes to answer, with the requests that failed meanwhile.
@@ -40,6 +42,7 @@ from endpoint_load import KEY, ask_for_a_while
 
 import mlflow
 from features import catalogue
+from features.days import day_number, parse_day
 from features.ingest.ledger import Ledger
 from features.settings import Settings
 from features.snapshots import snapshot_folder
@@ -57,8 +60,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(command: list[str], workspace: Path, ready: str) -> Iterator[str]:
-    """Run a server on a port of its own until the block ends."""
+def serving(
+    command: list[str],
+    workspace: Path,
+    ready: str,
+    more: dict[str, str] | None = None,
+    told: int = 0,
+) -> Iterator[str]:
+    """Run a server on a port of its own until the block ends.
+
+    It begins when the server is ready and has told of so many of its workers.
+    """
     port = free_port()
     environment = {
         **os.environ,
@@ -66,8 +78,9 @@ def serving(command: list[str], workspace: Path, ready: str) -> Iterator[str]:
         "LIFECYCLE_SERVING__API_KEYS__BENCHMARK__SHA256": hashlib.sha256(KEY.encode()).hexdigest(),
         "PYTHONPATH": str(Path(__file__).parent.parent),
         "OMP_NUM_THREADS": "1",
+        **(more or {}),
     }
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile("a+b") as log:
         process = subprocess.Popen(
             [*command, "--port", str(port)], env=environment, stdout=log, stderr=log
         )
@@ -79,7 +92,9 @@ def serving(command: list[str], workspace: Path, ready: str) -> Iterator[str]:
                     log.seek(0)
                     raise RuntimeError(log.read().decode()[-3000:])
                 try:
-                    if httpx.get(address + ready).status_code == 200:
+                    is_ready = httpx.get(address + ready).status_code == 200
+                    log.seek(0)
+                    if is_ready and log.read().count(b"initialized") >= told:
                         break
                 except httpx.TransportError:
                     pass
@@ -125,20 +140,27 @@ def load(
 def compare(workspace: Path, rounds: int, seconds: float) -> None:
     ids, given = rows_of(Workspace(workspace))
     features = [json.dumps(body).encode() for body in given]
+    bare = [json.dumps({**body, "reasons": "none"}).encode() for body in given]
     customers = [json.dumps({"customer_ids": [one]}).encode() for one in ids]
     peers = [sys.executable, "-m", "uvicorn", "--workers", "1", "--log-level", "warning",
              "--no-access-log", "--app-dir", str(Path(__file__).parent)]  # fmt: skip
     product = [sys.executable, "-m", "pipelines.cli", "--workspace", str(workspace), "serve"]
+    registry = open_registry(Workspace(workspace), Settings())
+    mlflow_serve = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local",
+                    "--workers", "1", "-m", "models:/lifecycle-scorer@champion"]  # fmt: skip
     with (
         serving([*peers, "endpoint_peers:floor"], workspace, "/ready") as floor,
         serving([*peers, "endpoint_peers:fastapi_app"], workspace, "/ready") as fastapi,
         serving(product, workspace, "/readyz") as ours,
+        serving(mlflow_serve, workspace, "/ping", {"MLFLOW_TRACKING_URI": registry.uri}) as served,
     ):
         ways = {
             "floor: bare Starlette and orjson": (floor, "/score", features),
             "features in the request": (ours, "/v1/features/score", features),
             "by customer id": (ours, "/v1/customers/score", customers),
             "FastAPI and pydantic, features": (fastapi, "/score", features),
+            "features, without reasons": (ours, "/v1/features/score", bare),
+            "mlflow models serve": (served, "/invocations", [frame(body) for body in given]),
         }
         taken: dict[str, list[float]] = {name: [] for name in ways}
         for way in ways.values():
@@ -155,11 +177,22 @@ def compare(workspace: Path, rounds: int, seconds: float) -> None:
         print(f"{name:34} {rate:7.0f} requests/s, {rate / least:.2f} of the floor", flush=True)
 
 
+def frame(body: dict[str, Any]) -> bytes:
+    """Put a row as `mlflow models serve` takes it."""
+    (row,) = body["rows"]
+    named = {**row["features"], "as_of_day": day_number(parse_day(row["as_of"]))}
+    split = {
+        "columns": list(catalogue.NAMES),
+        "data": [[named[name] for name in catalogue.NAMES]],
+    }
+    return json.dumps({"dataframe_split": split}).encode()
+
+
 def steady(workspace: Path, rate: float, seconds: float) -> None:
     ids, _ = rows_of(Workspace(workspace))
     bodies = [json.dumps({"customer_ids": [one]}).encode() for one in ids]
     product = [sys.executable, "-m", "pipelines.cli", "--workspace", str(workspace), "serve"]
-    with serving([*product, "--workers", "2"], workspace, "/readyz") as ours:
+    with serving([*product, "--workers", "2"], workspace, "/readyz", told=2) as ours:
         load(ours, "/v1/customers/score", bodies, 3.0, rate)
         latencies, failed, _ = load(ours, "/v1/customers/score", bodies, seconds, rate)
     p50, p99 = np.quantile(latencies, [0.5, 0.99]) * 1000
@@ -222,14 +255,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rate", type=float, default=300.0)
+    parser.add_argument("--only", choices=["compare", "steady", "swap"])
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         # A copy: aliases are moved, and decisions kept.
         workspace = Path(folder) / "workspace"
         shutil.copytree(given.workspace, workspace)
-        compare(workspace, given.rounds, given.seconds)
-        steady(workspace, given.rate, 4 * given.seconds)
-        swap(workspace, 15.0)
+        if given.only in (None, "compare"):
+            compare(workspace, given.rounds, given.seconds)
+        if given.only in (None, "steady"):
+            steady(workspace, given.rate, 4 * given.seconds)
+        if given.only in (None, "swap"):
+            swap(workspace, 15.0)
 
 
 if __name__ == "__main__":
