@@ -54,7 +54,7 @@ class Lifecycle:
 
     async def __is_ready__(self) -> bool:
         """Whether there is a model and a day's features to answer with."""
-        return self.endpoint.live.answering is not None
+        return self.endpoint.live.is_ready
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def stop(self) -> None:
