@@ -20,6 +20,8 @@ from benchmarks.faults.shop import Shop, command, environment
 
 START_SECONDS = 180.0
 _WORKER = b"_bentoml_impl.worker.service"
+_BEGUN = "Service lifecycle initialized"
+"""What BentoML logs of each worker that has started."""
 
 
 @dataclass
@@ -29,11 +31,12 @@ class Server:
     process: subprocess.Popen[bytes]
     address: str
     log: Path
+    started: int
 
     def workers(self) -> list[int]:
         """The ids of the processes that answer."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [pid for pid in map(int, children.read_text().split()) if _answers(pid)]
+        pids = sorted(int(path.name) for path in Path("/proc").glob("[0-9]*"))
+        return [pid for pid in pids if _is_worker(pid, self.process.pid)]
 
     def kill(self, pid: int) -> None:
         """Kill a worker of this server, without a warning."""
@@ -59,7 +62,8 @@ class Server:
         async def ready() -> bool:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended: {self.log.read_text()[-3000:]}")
-            return await self.status() == status
+            begun = self.log.read_text().count(_BEGUN) >= self.started
+            return begun and await self.status() == status
 
         await until(ready, START_SECONDS, "the server is ready")
         return time.monotonic() - began
@@ -100,7 +104,7 @@ async def serving(shop: Shop, log: Path, workers: int = 2) -> AsyncIterator[Serv
             [*command(shop.root), *words], env=environment(shop), stdout=output, stderr=output
         )
     try:
-        yield Server(process, f"http://127.0.0.1:{port}", log)
+        yield Server(process, f"http://127.0.0.1:{port}", log, workers)
     finally:
         stop(process)
 
@@ -116,8 +120,9 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _answers(pid: int) -> bool:
+def _is_worker(pid: int, server: int) -> bool:
     try:
-        return _WORKER in Path(f"/proc/{pid}/cmdline").read_bytes()
+        parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+        return int(parent) == server and _WORKER in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False

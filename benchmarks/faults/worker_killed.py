@@ -16,10 +16,11 @@ CUT_SECONDS = 1.0
 
 async def worker_killed(shop: Shop, folder: Path) -> list[Counts]:
     """Kill a worker under load."""
-    return [await tried("a worker is killed", shop.copied(folder / "w"), _killed, folder / "log")]
+    return [await tried("a worker is killed", shop.copied(folder / "w"), kill_one, folder / "log")]
 
 
-async def _killed(trial: Trial) -> None:
+async def kill_one(trial: Trial) -> None:
+    """Kill a worker, and wait until another has taken its place and put its journal away."""
     trial.may_cut = True
     before = trial.server.workers()
     trial.check(len(before) == 2, f"{len(before)} workers answer, not 2")
