@@ -66,6 +66,7 @@ def serve_command(
         # has its own.
         "BENTOML_HOME": os.environ.get("BENTOML_HOME", str(workspace / "serving" / str(port))),
         "LIFECYCLE_WORKSPACE": str(workspace),
+        "LIFECYCLE_WORKERS": str(workers),
         "BENTOML_DO_NOT_TRACK": "True",
         "PYTHONWARNINGS": "ignore",
     }

@@ -23,7 +23,7 @@ from features.settings import Settings
 from training.registry import open_registry, tracking_uri
 
 AWAY_SECONDS = 4.0
-START_SECONDS = 180.0
+START_SECONDS = 300.0
 
 
 @dataclass

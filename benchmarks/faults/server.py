@@ -18,7 +18,7 @@ import httpx
 
 from benchmarks.faults.shop import Shop, command, environment
 
-START_SECONDS = 180.0
+START_SECONDS = 300.0
 _WORKER = b"_bentoml_impl.worker.service"
 _BEGUN = "Service lifecycle initialized"
 """What BentoML logs of each worker that has started."""
