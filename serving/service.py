@@ -1,7 +1,8 @@
 """The BentoML service: probes, metrics and workers around :mod:`serving.endpoint.routes`.
 
 Where it finds its state comes from the environment, as in a container: ``LIFECYCLE_WORKSPACE``,
-``LIFECYCLE_SETTINGS``, ``LIFECYCLE_WORKERS`` and the settings' own variables. `lifecycle serve` sets them.
+``LIFECYCLE_SETTINGS`` and the settings' own variables, and ``LIFECYCLE_WORKERS`` says how many
+processes answer. `lifecycle serve` sets them.
 """
 
 from __future__ import annotations
