@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,17 @@ import pytest
 import shop
 from test_decisions import decided, post
 
+from benchmarks.faults.load import Seen
 from benchmarks.faults.shop import Shop
 from benchmarks.faults.trial import tried
+from benchmarks.faults.truth import Truth, asked_of
 from benchmarks.faults.worker_killed import kill_one
 from features.settings import Settings
 from features.workspace import Workspace
 from pipelines.context import Context
 from serving.decisions.journal import SUFFIX, is_abandoned
 from serving.decisions.recorder import Recorder
+from serving.endpoint.metrics import reserve
 from serving.endpoint.opening import Endpoint
 from training.registry import Registry
 
@@ -146,6 +149,23 @@ def test_a_journal_that_is_being_made_is_left_alone(tmp_path: Path):
     assert is_abandoned(fresh)
 
 
+def test_an_answer_that_is_not_that_of_its_model_and_day_is_told(running: Running):
+    body = post(running.endpoint, "/customers/score", {"customer_ids": [20]}).json()
+    truth = Truth(Shop(running.context.workspace.root, list(range(1, 41))))
+    seen = Seen(0.0, 20, 200, "", None, body)
+    truth.learn([asked_of(seen)])
+    assert not truth.wrong(seen)
+    (answer,) = body["results"]
+    for wrong, problem in (
+        ({"results": [answer | {"expected_spend": answer["expected_spend"] + 1e-9}]}, "not"),
+        ({"results": [answer | {"as_of": "2024-06-29"}]}, "among features of 2024-06-30"),
+        ({"versions": body["versions"] | {"model": 2}}, "nothing can be known"),
+    ):
+        assert problem in truth.wrong(replace(seen, body=body | wrong))
+    assert "acknowledged" in truth.wrong(replace(seen, not_before=date(2024, 7, 1)))
+    assert "unknown" in truth.wrong(replace(seen, status=404))
+
+
 def test_a_worker_that_is_killed_comes_back_and_nothing_is_lost(
     trained: dict[str, Any], tmp_path: Path
 ):
@@ -154,3 +174,13 @@ def test_a_worker_that_is_killed_comes_back_and_nothing_is_lost(
     assert not counts.broken
     assert counts.answered > 100
     assert counts.pushes > 0
+
+
+def test_metrics_have_their_room_before_the_disk_is_full(tmp_path: Path):
+    (tmp_path / "gauge_all_7.db").write_bytes(b"")
+    with (tmp_path / "counter_7.db").open("wb") as mapped:
+        mapped.truncate(65_536)
+    reserve(tmp_path, 7)
+    for path in tmp_path.iterdir():
+        assert 512 * path.stat().st_blocks >= path.stat().st_size > 0, path.name
+    assert (tmp_path / "counter_7.db").stat().st_size == 65_536, "as long as it is mapped"

@@ -7,5 +7,5 @@ log; every answer must be in the record of decisions, and every push that was ac
 log and in the answers that follow.
 
     python -m benchmarks.faults --workspace workspace      # all of them
-    python -m benchmarks.faults worker_killed disk_full    # some
+    python -m benchmarks.faults worker_killed disk_full    # some, on the demo's
 """

@@ -30,7 +30,7 @@ def main() -> None:
         description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("faults", nargs="*", metavar="FAULT", help=f"of {', '.join(FAULTS)}")
-    parser.add_argument("--workspace", type=Path, default=Path("workspace"))
+    parser.add_argument("--workspace", type=Path, help="copied; by default the demo's is made")
     given = parser.parse_args()
     unknown = sorted(set(given.faults) - set(FAULTS))
     if unknown:

@@ -6,8 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from features.ingest.ledger import Ledger
 from features.settings import Settings, settings_file
 from features.workspace import Workspace
 from pipelines.context import Context
+from pipelines.demo import demo, prepare_workspace
 from training.registry import open_registry
 
 ROOT = Path(__file__).parent.parent.parent
@@ -86,6 +89,16 @@ def two_models(workspace: Path, root: Path) -> Shop:
         earlier = shop.last_day - timedelta(days=31)
         lifecycle(shop, "train", "--as-of", str(earlier), "--trials", "0", "--quiet")
     return shop
+
+
+def demo_of(root: Path) -> Path:
+    """Make the demo's workspace, without a search for parameters."""
+    prepare_workspace(Workspace(root))
+    overrides = {"training": {"trials": 0}}
+    settings = Settings.load(file=root / "lifecycle.yaml", overrides=overrides)
+    with redirect_stdout(StringIO()):
+        demo(Context(Workspace(root), settings))
+    return root
 
 
 def lifecycle(shop: Shop, *words: str) -> None:

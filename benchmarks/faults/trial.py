@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.faults.load import Load
 from benchmarks.faults.server import Server, serving
-from benchmarks.faults.shop import Shop, two_models
+from benchmarks.faults.shop import Shop, demo_of, two_models
 from benchmarks.faults.truth import Truth, asked_of, lost_pushes, unrecorded
 from pipelines.console import settle_process
 
@@ -173,12 +173,12 @@ def show(counts: Counts) -> None:
 Fault = Callable[[Shop, Path], Awaitable[list[Counts]]]
 
 
-def run(faults: dict[str, Fault], workspace: Path) -> list[Counts]:
-    """Run some faults, each on a copy of its own."""
+def run(faults: dict[str, Fault], workspace: Path | None) -> list[Counts]:
+    """Run some faults, each on a copy of its own; without a workspace the demo's is made."""
     settle_process()
     found: list[Counts] = []
     with tempfile.TemporaryDirectory(prefix="lifecycle-faults-") as folder:
-        shop = two_models(workspace, Path(folder) / "shop")
+        shop = two_models(workspace or demo_of(Path(folder) / "demo"), Path(folder) / "shop")
         for name, fault in faults.items():
             place = Path(folder) / name
             place.mkdir()
@@ -191,6 +191,6 @@ def run(faults: dict[str, Fault], workspace: Path) -> list[Counts]:
 def alone(name: str, fault: Fault) -> None:
     """Run one fault from the command line."""
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
-    parser.add_argument("--workspace", type=Path, default=Path("workspace"))
+    parser.add_argument("--workspace", type=Path, help="copied; by default the demo's is made")
     given = parser.parse_args()
     sys.exit(any(one.broken for one in run({name: fault}, given.workspace)))
