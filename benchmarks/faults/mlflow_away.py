@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.faults.server import free_port, stop, until
+from benchmarks.faults.server import free_port, until
 from benchmarks.faults.shop import Shop
 from benchmarks.faults.trial import Counts, Trial, alone, tried
 from features.settings import Settings
@@ -63,9 +64,10 @@ class Tracking:
                 time.sleep(0.2)
 
     def end(self) -> None:
-        """Stop it, and its workers with it."""
-        if self.process is not None:
-            stop(self.process)
+        """Kill it, and its workers with it: they are a group of their own."""
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
 
 @contextmanager

@@ -281,8 +281,7 @@ class Desk:
     def _read(self, answering: Answering, keys: list[CustomerId]) -> tuple[Float, list[bool]]:
         try:
             return self._live.read(answering, keys)
-        except LifecycleError as error:
-            log.warning("%s", error)
+        except LifecycleError:
             raise Refusal(
                 503, "store_unreachable", "the online features cannot be read just now", 1.0
             ) from None

@@ -169,11 +169,11 @@ class Live:
                         "run `lifecycle features` if they do not come back"
                     )
         except outages() as error:
-            self._unreadable = f"the online store cannot be read ({type(error).__name__})"
-            raise ServerError(f"{self._unreadable}: {error}") from None
+            raise self._cannot_read(
+                f"the online store cannot be read ({type(error).__name__})", error
+            ) from None
         except ServerError as error:
-            self._unreadable = str(error)
-            raise
+            raise self._cannot_read(str(error), error) from None
         self._unreadable = ""
         return matrix, found
 
@@ -197,6 +197,13 @@ class Live:
 
     def _online(self) -> OnlineState | None:
         return read_state(self._workspace, self._settings.stores.online)
+
+    def _cannot_read(self, problem: str, error: Exception) -> ServerError:
+        """Remember what is wrong with the store; a line in the log for each outage is enough."""
+        if not self._unreadable:
+            log.warning("the online features cannot be read: %s: %s", type(error).__name__, error)
+        self._unreadable = problem
+        return ServerError(problem)
 
     def _is_there(self, answering: Answering, vocabulary: Vocabulary) -> bool:
         if self._online() != answering.reader.state:
