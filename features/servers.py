@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -55,9 +57,6 @@ def answering(setting: str, url: str, ask: Callable[[], Any]) -> Any:  # noqa: A
     ServerError
         It cannot be reached, refuses, or its client is not installed.
     """
-    from redis.exceptions import RedisError  # noqa: PLC0415 - only who has a server needs a client
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
-
     try:
         return ask()
     except ModuleNotFoundError as error:
@@ -65,8 +64,22 @@ def answering(setting: str, url: str, ask: Callable[[], Any]) -> Any:  # noqa: A
             f"{setting} = {without_password(url)} needs the package {error.name}, which is not "
             "installed; run `pip install lifecycle[redis,postgres]`, or unset it"
         ) from None
-    except (RedisError, SQLAlchemyError, OSError) as error:
+    except outages() as error:
         raise unreachable(setting, url, error) from None
+
+
+@cache
+def outages() -> tuple[type[Exception], ...]:
+    """What is raised where a server, a database's file or a disk cannot be used just now."""
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    found: tuple[type[Exception], ...] = (OSError, sqlite3.Error, SQLAlchemyError)
+    try:
+        from redis.exceptions import RedisError  # noqa: PLC0415
+    except ModuleNotFoundError:
+        # An extra: only who has a server needs its client.
+        return found
+    return (*found, RedisError)
 
 
 def unreachable(setting: str, url: str, error: Exception) -> ServerError:

@@ -38,8 +38,8 @@ from features.servers import without_password
 
 ENVIRONMENT_PREFIX = "LIFECYCLE_"
 SETTINGS_FILE = "lifecycle.yaml"
-# These two say where to look, before any settings are read.
-_LOCATORS = {"LIFECYCLE_WORKSPACE", "LIFECYCLE_SETTINGS"}
+# These say where to look, and how many look, before any settings are read.
+_LOCATORS = {"LIFECYCLE_WORKSPACE", "LIFECYCLE_SETTINGS", "LIFECYCLE_WORKERS"}
 _PATHS = (*(("data", table) for table in TABLES), ("serving", "playbook"))
 
 DEFAULT_NON_PRODUCTS = (

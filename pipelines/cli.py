@@ -543,7 +543,9 @@ def serve(
     from pipelines.serve import prepare, serve_command  # noqa: PLC0415
 
     with terminal.progress():
-        prepare(context)
+        away = prepare(context)
+    if away:
+        terminal.note(f"not ready yet: {away}")
     command, environment = serve_command(context, host, port, workers, settings_path)
     terminal.note(f"http://{host}:{port}/v1/customers/score (Ctrl+C stops)")
     # The server takes this process over.

@@ -6,9 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-from features.errors import InputError
+from features.errors import InputError, ServerError
 from pipelines.context import Context
 from pipelines.features import compute_features
+from serving.endpoint.live import ask_registry_once
 from serving.scorer import Scorer
 
 SERVICE = "serving.service:Lifecycle"
@@ -16,8 +17,14 @@ _METRICS_FOLDERS = ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def prepare(context: Context) -> None:
+def prepare(context: Context) -> str:
     """Check that the champion can answer, and put the newest day online.
+
+    Returns
+    -------
+    str
+        Which server is away; empty where none is. The endpoint starts all the same, is not ready,
+        and becomes ready when the server is back.
 
     Raises
     ------
@@ -27,8 +34,13 @@ def prepare(context: Context) -> None:
         Nothing is ingested or promoted.
     """
     ledger = context.ledger()
-    Scorer.champion(context.registry(), context.settings.serving)
-    compute_features(context, [context.observed_until(ledger)], online=True)
+    ask_registry_once()
+    try:
+        Scorer.champion(context.registry(), context.settings.serving)
+        compute_features(context, [context.observed_until(ledger)], online=True)
+    except ServerError as error:
+        return str(error)
+    return ""
 
 
 def serve_command(
@@ -54,6 +66,7 @@ def serve_command(
         # has its own.
         "BENTOML_HOME": os.environ.get("BENTOML_HOME", str(workspace / "serving" / str(port))),
         "LIFECYCLE_WORKSPACE": str(workspace),
+        "LIFECYCLE_WORKERS": str(workers),
         "BENTOML_DO_NOT_TRACK": "True",
         "PYTHONWARNINGS": "ignore",
     }

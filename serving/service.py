@@ -1,7 +1,8 @@
 """The BentoML service: probes, metrics and workers around :mod:`serving.endpoint.routes`.
 
 Where it finds its state comes from the environment, as in a container: ``LIFECYCLE_WORKSPACE``,
-``LIFECYCLE_SETTINGS`` and the settings' own variables. `lifecycle serve` sets them.
+``LIFECYCLE_SETTINGS`` and the settings' own variables, and ``LIFECYCLE_WORKERS`` says how many
+processes answer. `lifecycle serve` sets them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ routes = Routes()
 
 @bentoml.service(
     name="lifecycle",
-    workers=1,
+    # Of a service that is a class, BentoML asks this alone, and not its own --api-workers.
+    workers=int(os.environ.get("LIFECYCLE_WORKERS", "1")),
     logging={"access": {"enabled": False}},
     # The tracing middleware runs on every request even with no exporter, at half the throughput.
     tracing={"excluded_urls": ".*"},
@@ -54,7 +56,7 @@ class Lifecycle:
 
     async def __is_ready__(self) -> bool:
         """Whether there is a model and a day's features to answer with."""
-        return self.endpoint.live.answering is not None
+        return self.endpoint.live.is_ready
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def stop(self) -> None:

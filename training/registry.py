@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import WorkspaceError
+from features.servers import unreachable
 from features.settings import Settings
 from features.workspace import Workspace
 from training.bundle import ScorerBundle
@@ -97,6 +98,8 @@ class Registry:
             # RESOURCE_DOES_NOT_EXIST; anything else is a registry out of reach.
             if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                 return None
+            if not self.uri.startswith("sqlite"):
+                raise unreachable("stores.tracking_uri", self.uri, error) from None
             raise
 
     def require_champion(self) -> ScorerVersion:
@@ -106,6 +109,8 @@ class Registry:
         ------
         WorkspaceError
             None has been promoted.
+        ServerError
+            The tracking server does not answer.
         """
         champion = self.champion()
         if champion is None:

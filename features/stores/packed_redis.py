@@ -40,8 +40,12 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field, StrictStr
+from redis import ConnectionError as Disconnected
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from features.servers import SECONDS
 from features.stores.keys import holds, key_of
 from features.stores.online import PackedOnlineStore, View
 from features.stores.redis_scripts import CLEAR, DROP, FINISH, READ, WRITE
@@ -283,7 +287,22 @@ def connect(connection_string: str) -> Client:
         )
     host, _, port = servers[0].rpartition(":")
     options = dict(part.split("=", 1) for part in parts if "=" in part)
-    return Redis(host=host, port=int(port), **{n: _option(v) for n, v in options.items()})
+    return Redis(
+        host=host, port=int(port), **(_patience() | {n: _option(v) for n, v in options.items()})
+    )
+
+
+def _patience() -> dict[str, Any]:
+    """How long a server is waited for: whoever asks has somebody waiting, and can ask again.
+
+    A connection that a restart has cut is opened anew at once; a server that is away is not asked
+    three times with pauses, and one that says nothing is not waited for until the end of time.
+    """
+    return {
+        "socket_timeout": SECONDS,
+        "socket_connect_timeout": SECONDS,
+        "retry": Retry(NoBackoff(), 1, (Disconnected,)),
+    }
 
 
 def _option(text: str) -> Any:  # noqa: ANN401

@@ -85,10 +85,15 @@ class Archive:
     def take(self, journal: Path) -> None:
         """Turn a closed journal into Parquet; a second time it gives the same file."""
         by_day: dict[date, list[dict[str, Any]]] = {}
-        for row in _rows(read_journal(journal)):
+        try:
+            rows = list(_rows(read_journal(journal)))
+        except FileNotFoundError:
+            # Another process has taken it since it was closed.
+            return
+        for row in rows:
             by_day.setdefault(row["at"].date(), []).append(row)
-        for day, rows in by_day.items():
-            table = pa.Table.from_pylist(rows, SCHEMA).sort_by("customer_id")
+        for day, of_day in by_day.items():
+            table = pa.Table.from_pylist(of_day, SCHEMA).sort_by("customer_id")
             with replacing(self.folder / day.isoformat() / f"{journal.stem}.parquet") as file:
                 pq.write_table(table, file, compression="zstd", row_group_size=5_000)
         journal.unlink(missing_ok=True)

@@ -123,8 +123,9 @@ def is_abandoned(path: Path) -> bool:
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # An empty one is of this moment: it is made, and not locked yet.
+        return os.fstat(file).st_size > 0
     except BlockingIOError:
         return False
     finally:
         os.close(file)
-    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -32,7 +33,8 @@ class Recorder:
         self.archive = Archive(folder)
         self._folder = folder
         self._keep_days = keep_days
-        self._journal = Journal(folder)
+        # Made for the first decision: a disk that is full must not keep a server from starting.
+        self._journal: Journal | None = None
         self._swap = threading.Lock()
         self._since = time.monotonic()
         self._tidied = ""
@@ -46,8 +48,11 @@ class Recorder:
         """Take what was appended, and append no more."""
         self._stop.set()
         with self._swap:
-            self._journal.close()
-        self.archive.take(self._journal.path)
+            former = self._journal
+            if former is not None:
+                former.close()
+        if former is not None:
+            self.archive.take(former.path)
 
     def append(self, decided: Decided) -> None:
         """Keep one request's decisions.
@@ -58,6 +63,8 @@ class Recorder:
             The disk is full or out of reach.
         """
         with self._swap:
+            if self._journal is None:
+                self._journal = self._begun()
             self._journal.append(decided)
 
     def keep_playbook(self, version: str, file: Path) -> None:
@@ -66,12 +73,18 @@ class Recorder:
 
     def rotate(self) -> None:
         """Go on in a new journal, and turn the former into Parquet."""
-        fresh = Journal(self._folder)
         with self._swap:
-            former, self._journal = self._journal, fresh
-            former.close()
+            former, self._journal = self._journal, None
+            if former is not None:
+                former.close()
+        if former is not None:
+            self.archive.take(former.path)
+
+    def _begun(self) -> Journal:
+        if self._stop.is_set():
+            raise OSError(errno.EBADF, "the record is closed", str(self._folder))
         self._since = time.monotonic()
-        self.archive.take(former.path)
+        return Journal(self._folder)
 
     def _run(self) -> None:
         while not self._stop.wait(1.0):
@@ -84,9 +97,11 @@ class Recorder:
                 self._stop.wait(30.0)
 
     def _step(self) -> None:
-        old = time.monotonic() - self._since > ROTATE_SECONDS and self._journal.size
-        if old or self._journal.size > ROTATE_BYTES:
-            self.rotate()
+        journal = self._journal
+        if journal is not None:
+            old = time.monotonic() - self._since > ROTATE_SECONDS
+            if old or journal.size > ROTATE_BYTES:
+                self.rotate()
         today = datetime.now(UTC).date()
         if self._tidied != today.isoformat():
             self.archive.tidy(today, self._keep_days)

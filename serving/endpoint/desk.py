@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.errors import ConflictError, InputError, LifecycleError
+from features.errors import ConflictError, InputError, LifecycleError, ServerError
 from features.ingest.contract import TABLES
 from features.matrix import matrix_of_rows, recoded
 from features.push import PushReport
+from features.servers import outages
 from features.settings import ServingSettings
 from serving.decisions import decision_ids
 from serving.decisions.history import history_of
@@ -58,6 +59,8 @@ QUICK_ROWS = 4
 _INT64 = 2**63
 _MOST_WAITING = 64
 _TABLES = frozenset(TABLES)
+AWAY: tuple[type[Exception], ...] = (ServerError, *outages())
+"""What says that events cannot be kept, or not be put online, just now."""
 MOST_HISTORY = 50
 """Past answers that a customer's view shows."""
 
@@ -173,6 +176,8 @@ class Desk:
             )
         except InputError as error:
             raise Refusal(400, "bad_events", str(error)) from None
+        except AWAY as error:
+            raise _cannot_keep(error) from None
         except LifecycleError as error:
             raise Refusal(503, "not_ready", str(error), 5.0) from None
         if matrix is None:
@@ -233,6 +238,8 @@ class Desk:
             raise Refusal(409, "idempotency_conflict", str(error)) from None
         except InputError as error:
             raise Refusal(400, "bad_events", str(error)) from None
+        except AWAY as error:
+            raise _cannot_keep(error) from None
         except LifecycleError as error:
             raise Refusal(503, "not_ready", str(error), 5.0) from None
 
@@ -278,8 +285,7 @@ class Desk:
     def _read(self, answering: Answering, keys: list[CustomerId]) -> tuple[Float, list[bool]]:
         try:
             return self._live.read(answering, keys)
-        except (OSError, LifecycleError) as error:
-            log.warning("the online store cannot be read: %s: %s", type(error).__name__, error)
+        except LifecycleError:
             raise Refusal(
                 503, "store_unreachable", "the online features cannot be read just now", 1.0
             ) from None
@@ -411,6 +417,17 @@ class Desk:
     ) -> ScoreResponse:
         versions = Versions(**answering.scorer.versions())
         return ScoreResponse(asked.request_id, versions, self.state(answering), results, unknown)
+
+
+def _cannot_keep(error: Exception) -> Refusal:
+    """Refuse events while the log or the online store is away, or the disk is full."""
+    log.warning("events cannot be taken: %s: %s", type(error).__name__, error)
+    return Refusal(
+        503,
+        "store_unreachable",
+        "the events cannot be taken just now; send them again under the same idempotency key",
+        1.0,
+    )
 
 
 def _unknown(customers: Sequence[CustomerId], answering: Answering) -> Refusal:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features.errors import LifecycleError, WorkspaceError
-from features.matrix import matrix_of
+from features.catalogue import JOIN_KEY
+from features.errors import LifecycleError, ServerError, WorkspaceError
+from features.matrix import Vocabulary, matrix_of
 from features.push import Pusher, PushReport
+from features.servers import outages
 from features.settings import Settings
 from features.snapshots import snapshot_folder
 from features.store import FeatureStore, OnlineReader, OnlineState, read_state
@@ -26,6 +32,7 @@ from serving.scorer import Scorer
 from training.registry import ScorerVersion, open_registry
 
 POLL_SECONDS = 1.0
+_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 Row = Mapping[str, str | int | float | bool | None]
 
@@ -40,17 +47,33 @@ class Answering:
     ----------
     shadow
         Scored beside the scorer and not answered with.
+    witnesses
+        Customers of the snapshot: where none of them is found, the store has lost it.
     """
 
     scorer: Scorer
     reader: OnlineReader
     integer_keys: bool
     shadow: Scorer | None = None
+    witnesses: Sequence[int | str] = ()
 
     @property
     def as_of(self) -> date:
         """The last closed day whose features are online."""
         return self.reader.state.as_of
+
+
+@dataclass(frozen=True)
+class _Models:
+    scorer: Scorer
+    shadow: Scorer | None
+
+
+@dataclass(frozen=True)
+class _Source:
+    reader: OnlineReader
+    integer_keys: bool
+    witnesses: Sequence[int | str]
 
 
 class Live:
@@ -69,16 +92,31 @@ class Live:
         self._registry = open_registry(workspace, settings)
         self._reading = threading.Lock()
         self._stop = threading.Event()
+        self._opening = threading.Lock()
+        self._putting = threading.Lock()
+        self._models: _Models | None = None
+        self._source: _Source | None = None
         self._answering: Answering | None = None
         self._pusher = Pusher(workspace, settings)
         self._refused: dict[int, str] = {}
         self._no_shadow = ""
-        self.problem = "starting"
+        self._problem = "starting"
+        self._unreadable = ""
 
     @property
     def is_local(self) -> bool:
         """Whether features are read from a file of this machine."""
         return self._settings.stores.online == "sqlite"
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, in a sentence; empty where nothing is."""
+        return "; ".join(filter(None, (self._problem, self._unreadable)))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether customers can be answered for."""
+        return self._answering is not None and not self._unreadable
 
     @property
     def answering(self) -> Answering | None:
@@ -95,17 +133,17 @@ class Live:
         self._stop.set()
 
     def refresh(self) -> None:
-        """Load what is new; on any failure say so and keep what there was."""
-        try:
-            self._answering = self._load(self._answering)
-            self.problem = ""
-        except LifecycleError as error:
-            self._complain(str(error))
-        except Exception as error:  # noqa: BLE001
-            # The registry or the store may be away for a while: whatever went wrong, the last
-            # good model goes on answering and the next poll tries again.
-            log.warning("%s: %s", type(error).__name__, error)
-            self._complain("the model or the features cannot be loaded; the server's log says why")
+        """Load what is new; on any failure say so and keep what there was.
+
+        Features and models are followed apart: while the registry is away, days come online.
+        """
+        found = [self._tried(self._renew_features), self._tried(self._renew_models)]
+        problem = "; ".join(dict.fromkeys(filter(None, reversed(found))))
+        if problem and problem != self._problem:
+            log.warning("cannot load the newest model or features: %s", problem)
+        self._problem = problem
+        if self._unreadable and self._answering is not None:
+            self._tried(partial(self.read, self._answering, self._answering.witnesses))
 
     def read(
         self, answering: Answering, ids: Sequence[int | str]
@@ -113,9 +151,31 @@ class Live:
         """Read features, coded for the scorer that answers.
 
         SQLite's connection serves one thread at a time.
+
+        Raises
+        ------
+        ServerError
+            The store cannot be reached, has lost what was put online, or that has given way to
+            something newer.
         """
-        with self._reading:
-            return answering.reader.read(ids, answering.scorer.bundle.vocabulary)
+        vocabulary = answering.scorer.bundle.vocabulary
+        try:
+            with self._reading:
+                matrix, found = answering.reader.read(ids, vocabulary)
+                # Nobody is unknown because the store was emptied, or this day's rows deleted.
+                if not all(found) and not self._is_there(answering, vocabulary):
+                    raise ServerError(
+                        f"the features of {answering.as_of} are not in the online store any more; "
+                        "run `lifecycle features` if they do not come back"
+                    )
+        except outages() as error:
+            raise self._cannot_read(
+                f"the online store cannot be read ({type(error).__name__})", error
+            ) from None
+        except ServerError as error:
+            raise self._cannot_read(str(error), error) from None
+        self._unreadable = ""
+        return matrix, found
 
     def push(self, table: str, rows: Sequence[Row], idempotency_key: str | None) -> PushReport:
         """Take events; when this returns, they are answered for."""
@@ -123,7 +183,7 @@ class Live:
         answering = self._answering
         if answering is None or answering.reader.state != self._online():
             # The events are in what has just come online, and not in what this worker reads.
-            self.refresh()
+            self._renew_features()
         return report
 
     def foresee(
@@ -138,10 +198,32 @@ class Live:
     def _online(self) -> OnlineState | None:
         return read_state(self._workspace, self._settings.stores.online)
 
-    def _complain(self, problem: str) -> None:
-        if problem != self.problem:
-            log.warning("cannot load the newest model or features: %s", problem)
-        self.problem = problem
+    def _cannot_read(self, problem: str, error: Exception) -> ServerError:
+        """Remember what is wrong with the store; a line in the log for each outage is enough."""
+        if not self._unreadable:
+            log.warning("the online features cannot be read: %s: %s", type(error).__name__, error)
+        self._unreadable = problem
+        return ServerError(problem)
+
+    def _is_there(self, answering: Answering, vocabulary: Vocabulary) -> bool:
+        if self._online() != answering.reader.state:
+            return False
+        if not answering.witnesses:
+            return True
+        return any(answering.reader.read(answering.witnesses, vocabulary)[1])
+
+    def _tried(self, renew: Callable[[], object]) -> str:
+        """Do it, or say why it cannot be done."""
+        try:
+            renew()
+        except LifecycleError as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001
+            # The registry or the store may be away for a while: whatever went wrong, the last
+            # good model goes on answering and the next poll tries again.
+            log.warning("%s: %s", type(error).__name__, error)
+            return "the model or the features cannot be loaded; the server's log says why"
+        return ""
 
     def _follow(self) -> None:
         try:
@@ -156,21 +238,43 @@ class Live:
         while not self._stop.wait(POLL_SECONDS):
             self.refresh()
 
-    def _load(self, now: Answering | None) -> Answering:
+    def _renew_features(self) -> None:
+        """Follow the pointer; whoever pushes does it too, and none goes back to an older one."""
+        with self._opening:
+            state = self._online()
+            if state is None:
+                raise WorkspaceError("no features are online yet; run `lifecycle score` first")
+            if self._source is not None and self._source.reader.state == state:
+                return
+            # The type of key is that of what is online: an ingest may have changed the ledger's
+            # since.
+            folder = snapshot_folder(self._workspace, state.key_type)
+            store = FeatureStore(self._workspace, folder, state.key_type, self._settings)
+            reader = store.online_reader()
+            witnesses = _witnesses(folder / f"{state.as_of}.parquet")
+            self._put(source=_Source(reader, state.key_type == "integer", witnesses))
+
+    def _renew_models(self) -> None:
+        """Follow the aliases."""
+        now = self._models
         version = self._registry.require_champion()
-        state = self._online()
-        if state is None:
-            raise WorkspaceError("no features are online yet; run `lifecycle score` first")
         scorer = self._champion(version, now.scorer if now is not None else None)
         shadow = self._shadow(now.shadow if now is not None else None, scorer)
-        if now is not None and now.reader.state == state:
-            if scorer is now.scorer and shadow is now.shadow:
-                return now
-            return Answering(scorer, now.reader, now.integer_keys, shadow)
-        # The type of key is that of what is online: an ingest may have changed the ledger's since.
-        folder = snapshot_folder(self._workspace, state.key_type)
-        store = FeatureStore(self._workspace, folder, state.key_type, self._settings)
-        return Answering(scorer, store.online_reader(), state.key_type == "integer", shadow)
+        if now is None or scorer is not now.scorer or shadow is not now.shadow:
+            self._put(models=_Models(scorer, shadow))
+
+    def _put(self, models: _Models | None = None, source: _Source | None = None) -> None:
+        """Answer with something new from now on, beside what there is of the other."""
+        with self._putting:
+            self._models, self._source = models or self._models, source or self._source
+            if self._models is not None and self._source is not None:
+                self._answering = Answering(
+                    self._models.scorer,
+                    self._source.reader,
+                    self._source.integer_keys,
+                    self._models.shadow,
+                    self._source.witnesses,
+                )
 
     def _champion(self, version: ScorerVersion, now: Scorer | None) -> Scorer:
         """Load and try the champion; one that was refused is not tried at every poll again."""
@@ -208,3 +312,26 @@ class Live:
             return None
         log.info("model version %d is scored beside it", scorer.model_version)
         return scorer
+
+
+def ask_registry_once() -> None:
+    """Let MLflow's client say at once that its server is away, where the next poll asks again.
+
+    By itself it asks for minutes, in which a server that has come back is not seen.
+    """
+    for name, value in _IMPATIENT.items():
+        os.environ.setdefault(name, value)
+
+
+def _witnesses(snapshot: Path) -> list[int | str]:
+    """Choose the first and the last customers of a snapshot; none where its file is gone."""
+    if not snapshot.is_file():
+        return []
+    with pq.ParquetFile(snapshot) as file:
+        groups = [
+            place for place in range(file.num_row_groups) if file.metadata.row_group(place).num_rows
+        ]
+        ends = [
+            file.read_row_group(place, [JOIN_KEY])[JOIN_KEY] for place in groups[:1] + groups[-1:]
+        ]
+    return list(dict.fromkeys(column[place].as_py() for column in ends for place in (0, -1)))

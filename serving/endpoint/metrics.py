@@ -5,13 +5,45 @@ Nothing of a customer is a label.
 
 from __future__ import annotations
 
+import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from serving.endpoint.messages import Answer
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_KIB = 1024
+_ROOM = {
+    "histogram": 512 * _KIB,
+    "counter": 128 * _KIB,
+    "gauge_all": 64 * _KIB,
+    "gauge_liveall": 64 * _KIB,
+    "gauge_livemax": 64 * _KIB,
+    "gauge_livesum": 64 * _KIB,
+}
+"""Bytes of a worker's files of metrics, by kind: more than all routes and codes take."""
+
+log = logging.getLogger("lifecycle.serving")
+
+
+def reserve(folder: Path, process: int) -> None:
+    """Give the files of a worker's metrics their room before the disk may be full.
+
+    They are mapped into memory, with holes: the first count on a page for which a full disk has no
+    room kills the process (SIGBUS).
+    """
+    for kind, room in _ROOM.items():
+        path = folder / f"{kind}_{process}.db"
+        file = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            # One that is there is mapped already, as long as it is.
+            os.posix_fallocate(file, 0, os.fstat(file).st_size or room)
+        finally:
+            os.close(file)
 
 
 class Metrics:
@@ -22,6 +54,11 @@ class Metrics:
         from prometheus_client import CollectorRegistry, Gauge, Histogram  # noqa: PLC0415
         from prometheus_client import Counter as Count  # noqa: PLC0415
 
+        if folder := os.environ.get(_FOLDER):
+            try:
+                reserve(Path(folder), os.getpid())
+            except OSError as error:
+                log.warning("metrics have no room kept for them: %s", error)
         # Workers meet in that folder; within a process each endpoint counts for itself.
         own = CollectorRegistry()
         count = partial(Count, registry=own)

@@ -10,7 +10,7 @@ from features.settings import Settings
 from features.workspace import Workspace
 from serving.decisions.recorder import Recorder
 from serving.endpoint.desk import Desk
-from serving.endpoint.live import Live
+from serving.endpoint.live import Live, ask_registry_once
 from serving.endpoint.metrics import Metrics
 from serving.endpoint.routes import application, log_to
 
@@ -38,6 +38,7 @@ class Endpoint:
         """Load what answers and go on following it."""
         if access_log:
             log_to()
+        ask_registry_once()
         self.live.start()
         if self.recorder is not None:
             self.recorder.start()
