@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -88,12 +88,14 @@ async def mlflow_away(shop: Shop, folder: Path) -> list[Counts]:
     """Take the registry away under load, then before a start."""
     there = shop.copied(folder / "w")
     with tracking(there, folder) as server:
-        there = Shop(there.root, there.customers, server.settings)
+        there = replace(there, environment=server.settings)
         found = [await tried("MLflow is away", there, partial(_away, server), folder / "log")]
+    there = shop.copied(folder / "start")
+    with tracking(there, folder) as server:
         server.end()
+        there = replace(there, environment=server.settings)
         begin, log = partial(_back, server), folder / "start.log"
-        again = Shop(there.root, there.customers[::-1], server.settings)
-        found.append(await tried("a start without MLflow", again, begin, log, ready=False))
+        found.append(await tried("a start without MLflow", there, begin, log, ready=False))
     return found
 
 

@@ -32,7 +32,7 @@ from serving.scorer import Scorer
 from training.registry import ScorerVersion, open_registry
 
 POLL_SECONDS = 1.0
-_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 Row = Mapping[str, str | int | float | bool | None]
 
