@@ -1,0 +1,62 @@
+"""Chance, by address: a draw depends on the seed, its name, the day and the customer alone.
+
+So a customer's fate is the same whoever else exists, however long is simulated and whatever is
+done to others: both potential outcomes of a treatment come from common random numbers (Owen 2013,
+"Monte Carlo theory, methods and examples", 8.6). The mixing is SplitMix64 (Steele, Lea and Flood
+2014, "Fast splittable pseudorandom number generators").
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.integer[Any]]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+
+
+def uniforms(seed: int, name: str, day: int, ids: Ints) -> Floats:
+    """Draw a number in (0, 1) for each id.
+
+    >>> all_of_them = uniforms(7, "buys", 3, np.arange(5))
+    >>> bool((uniforms(7, "buys", 3, np.array([4, 1])) == all_of_them[[4, 1]]).all())
+    True
+    """
+    word = hashlib.blake2b(f"{seed}/{name}/{day}".encode(), digest_size=8).digest()
+    x = ids.astype(np.uint64)
+    x += np.uint64(1)
+    x *= _GOLDEN
+    x += np.uint64(int.from_bytes(word, "little"))
+    x ^= x >> np.uint64(30)
+    x *= _FIRST
+    x ^= x >> np.uint64(27)
+    x *= _SECOND
+    x ^= x >> np.uint64(31)
+    x >>= np.uint64(11)
+    return (x.astype(np.float64) + 0.5) * 2.0**-53
+
+
+def normals(seed: int, name: str, day: int, ids: Ints) -> Floats:
+    """Draw from the standard normal distribution for each id."""
+    drawn: Floats = ndtri(uniforms(seed, name, day, ids))
+    return drawn
+
+
+def choices(shares: Floats, drawn: Floats) -> NDArray[np.intp]:
+    """Turn uniforms into places of a list of shares; one list for all, or a row for each.
+
+    >>> choices(np.array([0.5, 0.3, 0.2]), np.array([0.1, 0.79, 0.81])).tolist()
+    [0, 1, 2]
+    """
+    bounds = np.cumsum(shares, axis=-1)[..., :-1]
+    if shares.ndim == 1:
+        return np.searchsorted(bounds, drawn, side="right")
+    return (drawn[:, None] >= bounds).sum(axis=1)
