@@ -167,16 +167,16 @@ def _customers_day(
     buys = np.empty(shape)
     buys[..., 0] = chances.buys[0][:, :, None]
     buys[..., 1] = chances.buys[1][:, :, None]
-    stays = np.broadcast_to(1 - np.stack(chances.leaves, axis=-1)[None, :, :, None], shape)
+    stays: Floats = np.broadcast_to(1 - np.stack(chances.leaves, axis=-1)[None, :, :, None], shape)
     if world.subscription is not None:
         _let_decide(company, day, factor, np.flatnonzero(deciding), buys)
         stays = np.where(np.asarray(deciding)[:, None, None, None], 0.0, stays)
         fees = np.array([plan.fee for plan in world.subscription.plans.values()])
-        gross = net = (fees[situations.plan] * day.prices)[:, None, None]
+        gross: Floats = (fees[situations.plan] * day.prices)[:, None, None]
+        net = gross
     else:
-        gross, net = (v[None, :, None] for v in _order_value(company, day, last))
         spend = company.responses.spend[working][:, None, None]
-        gross, net = gross * spend, net * spend
+        gross, net = (v[None, :, None] * spend for v in _order_value(company, day, last))
     resolves = np.minimum(
         world.complaints.resolved_per_day + company.responses.resolves[working], 1.0
     )[:, None, None]
@@ -233,7 +233,8 @@ def prospects_ahead(company: Company, situations: Situations, horizon: int) -> O
         buys = np.stack(chances.buys, axis=-1)
         stays = 1 - float(chances.leaves[0])
         gross, net, later = afterwards[number - company.day - 1]
-        spend = company.responses.spend[working][:, None]
+        # What a term costs is the same, whatever was said before it.
+        spend = company.responses.spend[working][:, None] if world.subscription is None else 1.0
         works = (working > 0)[:, None]
         begins, ends = chances.begins, chances.ends
         lost = situations.at_lost

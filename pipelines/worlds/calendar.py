@@ -71,7 +71,7 @@ def day_effects(world: World, number: int) -> DayEffects:
     prices = leaving = demand = kept = 1.0
     lost = None
     for change in world.breaks:
-        if day >= change.on:
+        if day >= change.since:
             prices *= change.prices
             demand *= change.buying
             leaving *= change.leaving

@@ -67,7 +67,9 @@ def classes_of(world: World) -> Classes:
     )
 
     def of_kind(name: str) -> Floats:
-        return np.array([getattr(k, name) for k in world.kinds.values()], dtype=np.float64)[kind]
+        each = np.array([getattr(k, name) for k in world.kinds.values()], dtype=np.float64)
+        values: Floats = each[kind]
+        return values
 
     hidden = world.effects.hidden.share
     within = np.array([step.share for step in world.levels])[level] * np.where(

@@ -6,6 +6,7 @@ import copy
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.worlds.classes import Classes, classes_of
 from pipelines.worlds.draws import Floats, Ints, normals, uniforms
@@ -13,7 +14,7 @@ from pipelines.worlds.parameters import World
 from pipelines.worlds.people import People, draw_people, registered_by
 from pipelines.worlds.records import Records, Rows
 from pipelines.worlds.responses import Responses, responses_of
-from pipelines.worlds.state import State
+from pipelines.worlds.state import Flags, State
 from serving.playbook import Playbook
 
 
@@ -29,12 +30,15 @@ class Assignments:
         False for those from whom the action is withheld.
     propensity
         Of the arm that each is in; NaN where nobody wrote it down.
+    decisions
+        Names of the decisions that are carried out, or None.
     """
 
     ids: Ints
     actions: Ints
-    treated: Ints
+    treated: Flags
     propensity: Floats
+    decisions: NDArray[np.object_]
 
 
 @dataclass

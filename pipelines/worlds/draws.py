@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -59,4 +59,5 @@ def choices(shares: Floats, drawn: Floats) -> NDArray[np.intp]:
     bounds = np.cumsum(shares, axis=-1)[..., :-1]
     if shares.ndim == 1:
         return np.searchsorted(bounds, drawn, side="right")
-    return (drawn[:, None] >= bounds).sum(axis=1)
+    places: NDArray[np.intp] = (drawn[:, None] >= bounds).sum(axis=1)
+    return places

@@ -258,7 +258,7 @@ class Subscription(Part):
 class Break(Part):
     """What is different from a day on."""
 
-    on: date
+    since: date
     prices: Factor = Field(1.0, description="factor on order values and fees")
     buying: Factor = Field(1.0, description="factor on buying")
     leaving: Factor = Field(1.0, description="factor on rates of leaving, and odds of not renewing")

@@ -10,14 +10,12 @@ arrive late are taken as known on their own day, which makes the bound a little 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.worlds.chances import (
-    Chances,
     complaint_chance,
     customer_chances,
     prospect_chances,
@@ -26,11 +24,13 @@ from pipelines.worlds.chances import (
 )
 from pipelines.worlds.company import Company
 from pipelines.worlds.draws import Floats, Ints
-from pipelines.worlds.living import MOST, factor_on
+from pipelines.worlds.living import MOST
+from pipelines.worlds.responses import CELLS
 from pipelines.worlds.seen import Seen
 
-Weights = NDArray[np.float32]
 EVERY = slice(None)
+AT_ONCE = 4096
+"""Rows that are looked at together: so many fit into a processor's cache."""
 
 
 @dataclass
@@ -40,16 +40,16 @@ class Posterior:
     Attributes
     ----------
     quiet, within
-        Person x class: still there, outside and within a spell of interest.
+        Person x class: still there, outside and within a spell of interest (float32).
     gone
-        Has left.
+        Has left (float32).
     log_values, priced
         Sum of the logarithms of order values freed of prices and promotions, and how many.
     """
 
-    quiet: Weights
-    within: Weights
-    gone: Weights
+    quiet: Floats
+    within: Floats
+    gone: Floats
     log_values: Floats
     priced: Ints
 
@@ -72,26 +72,106 @@ class Posterior:
     def learn(self, company: Company, seen: Seen) -> None:
         """Take in a day."""
         known = len(seen.was_customer)
-        rows = _Rows(self, known)
-        rows.annoy(company, seen)
-        chances = _chances(company, seen, known)
-        rows.think(chances)
-        buyers = seen.buyers[seen.buyers < known]
-        rows.order(company, seen, chances, buyers)
-        rows.visit(company, seen, buyers)
-        rows.leave(company, seen, chances, buyers)
-        rows.read_mail(company, seen)
-        rows.complain(company, seen)
-        rows.settle()
+        self._annoy(company, seen)
+        tables = _tables(company, seen)
+        group = _groups(company, seen)
+        buyers = seen.buyers
+        ordered = self._ordered(company, seen, tables, group)
+        told, shown = _told(company, seen), _shown(company, seen)
+        visited = np.zeros(known, dtype=np.int64)
+        visited[seen.visitors] = 1
+        for rows in _chunks(known):
+            self._day_without_order(
+                seen, tables, group[rows], visited[rows], shown[rows], told[rows], rows
+            )
+        cancelled = np.setdiff1d(seen.deciding, buyers)
+        self.quiet[cancelled] = self.within[cancelled] = 0
+        self.gone[cancelled] = 1
+        self._have_ordered(company, seen, buyers, ordered, told[buyers])
         self._welcome(company, seen, known)
         np.add.at(self.log_values, seen.priced, seen.log_values)
         np.add.at(self.priced, seen.priced, 1)
+
+    def _annoy(self, company: Company, seen: Seen) -> None:
+        """Let some who were treated have left at once."""
+        ids = seen.treated
+        annoyed = company.responses.annoys[company.state.action[ids]].astype(np.float32)
+        self.gone[ids] += ((self.quiet[ids] + self.within[ids]) * annoyed).sum(axis=1)
+        self.quiet[ids] *= 1 - annoyed
+        self.within[ids] *= 1 - annoyed
+
+    def _day_without_order(
+        self,
+        seen: Seen,
+        tables: _Tables,
+        group: Ints,
+        visited: Ints,
+        shown: Floats,
+        told: Floats,
+        rows: slice,
+    ) -> None:
+        """Weigh anew who did not order: spells begin and end, visits tell, some leave."""
+        quiet, within = self.quiet[rows], self.within[rows]
+        place = 2 * group + visited
+        still = quiet * tables.quiet_quiet[place] + within * tables.within_quiet[place]
+        thinking = within * tables.within_within[place] + quiet * tables.quiet_within[place]
+        visitors = np.flatnonzero(visited)
+        still[visitors] *= shown[visitors, 0, None]
+        thinking[visitors] *= shown[visitors, 1, None]
+        stays = tables.stays[2 * (group % 2) + seen.was_complaining[rows]]
+        before = still.sum(axis=1) + thinking.sum(axis=1)
+        still *= stays
+        thinking *= stays
+        left = before - still.sum(axis=1) - thinking.sum(axis=1)
+        still *= told[:, 0, None]
+        thinking *= told[:, 1, None]
+        gone = (self.gone[rows] * (visited == 0) + np.maximum(left, 0)) * told[:, 2]
+        total = still.sum(axis=1) + thinking.sum(axis=1) + gone
+        # Who cancelled today and cannot be, is set right afterwards.
+        total = np.where(total > 0, total, 1)
+        quiet[:] = still / total[:, None]
+        within[:] = thinking / total[:, None]
+        self.gone[rows] = gone / total
+
+    def _ordered(self, company: Company, seen: Seen, tables: _Tables, group: Ints) -> Floats:
+        """Weigh who ordered by how likely each class was to order, as they did."""
+        ids = seen.buyers
+        at = group[ids]
+        begins, ends = tables.begins[at], tables.ends
+        quiet = self.quiet[ids] * (1 - begins) + self.within[ids] * ends
+        within = self.within[ids] * (1 - ends) + self.quiet[ids] * begins
+        ordered = quiet * tables.buys_quiet[at] + within * tables.buys_within[at]
+        renewed = np.isin(ids, seen.deciding)
+        if renewed.any():
+            factor = tables.factor[at[renewed] // 2]
+            complaining = seen.was_complaining[ids[renewed]][:, None].astype(np.float64)
+            chances = [
+                renewal_chance(
+                    company.world, company.classes, EVERY, seen.day, factor, used, complaining
+                )
+                for used in (0.0, 1.0)
+            ]
+            ordered[renewed] = quiet[renewed] * chances[0] + within[renewed] * chances[1]
+        likely: Floats = ordered * _promotion(company, seen, ids) * _redemption(company, seen, ids)
+        return likely
+
+    def _have_ordered(
+        self, company: Company, seen: Seen, ids: Ints, ordered: Floats, told: Floats
+    ) -> None:
+        """Who ordered is outside a spell of interest, or has left after the order."""
+        quits = quit_chance(company.classes, EVERY, seen.day)
+        quiet = ordered * (1 - quits) * told[:, 0, None]
+        gone = (ordered * quits).sum(axis=1) * told[:, 2]
+        total = quiet.sum(axis=1) + gone
+        self.quiet[ids] = quiet / total[:, None]
+        self.within[ids] = 0
+        self.gone[ids] = gone / total
 
     def _welcome(self, company: Company, seen: Seen, known: int) -> None:
         """Take newcomers in: all that is known of them is what brought them."""
         ids = np.arange(known, company.known)
         people, classes = company.people, company.classes
-        prior = classes.share_by_source[people.source[ids]].astype(np.float32)
+        prior = classes.share_by_source[people.source[ids]]
         ordered = people.at_once[ids]
         prior[ordered] *= _promotion(company, seen, ids[ordered])
         prior /= prior.sum(axis=1, keepdims=True)
@@ -101,173 +181,132 @@ class Posterior:
         self.gone[ids] = (prior * quits).sum(axis=1) * ordered
 
 
-def _promotion(company: Company, seen: Seen, ids: Ints) -> Any:  # noqa: ANN401 - an array or 1
+@dataclass(frozen=True)
+class _Tables:
+    """What a day does to weights, by group of people and class.
+
+    A group is who shares an action that works, the state that it met, a closed home channel and
+    whether there was an order yet; of the first four arrays each group has two rows, for those who
+    did not visit and for those who did. ``stays`` has a row for customers and for prospects,
+    without and with an open complaint.
+    """
+
+    quiet_quiet: Floats
+    within_quiet: Floats
+    within_within: Floats
+    quiet_within: Floats
+    begins: Floats
+    ends: float
+    buys_quiet: Floats
+    buys_within: Floats
+    stays: Floats
+    factor: Floats
+
+
+def _chunks(size: int) -> Iterator[slice]:
+    for begin in range(0, size, AT_ONCE):
+        yield slice(begin, min(begin + AT_ONCE, size))
+
+
+def _groups(company: Company, seen: Seen) -> Ints:
+    """Tell the group of everybody who was known this morning, as :func:`_tables` lays them out."""
+    known = len(seen.was_customer)
+    lost = np.zeros(known, dtype=np.int64)
+    if seen.day.lost_channel is not None:
+        channels = list(company.world.orders.channels)
+        lost[company.people.channel[:known] == channels.index(seen.day.lost_channel)] = 1
+    return ((seen.working * CELLS + seen.cell) * 2 + lost) * 2 + ~seen.was_customer
+
+
+def _tables(company: Company, seen: Seen) -> _Tables:
+    world, classes, day = company.world, company.classes, seen.day
+    factor = company.responses.buying.reshape(-1, 1, len(classes)) * np.array(
+        [[1.0], [day.channel_kept]]
+    )
+    factor = factor.reshape(-1, len(classes))
+    ours = customer_chances(world, classes, EVERY, day, factor)
+    theirs = prospect_chances(world, day, factor)
+
+    def both(customers: Floats, prospects: Floats) -> Floats:
+        """Lay customers' and prospects' rows in turn."""
+        laid = np.stack([customers, prospects], axis=1).reshape(-1, len(classes))
+        return laid.astype(np.float32)
+
+    begins = both(ours.begins, theirs.begins)
+    quiet, within = both(ours.buys[0], theirs.buys[0]), both(ours.buys[1], theirs.buys[1])
+    ends = np.float32(world.interest.ends_per_day)
+
+    def by_visit(chance: Floats, place: int) -> Floats:
+        visits = world.signs.visit[place]
+        ways = np.array(
+            [np.minimum(visits * classes.browses, MOST), np.full(len(classes), visits)],
+            dtype=np.float32,
+        )
+        likely = np.stack([1 - ways, ways], axis=1)
+        groups = chance.reshape(-1, 2, 1, len(classes)) * likely
+        return groups.reshape(-1, len(classes))
+
+    return _Tables(
+        quiet_quiet=by_visit((1 - begins) * (1 - quiet), 0),
+        within_quiet=by_visit(ends * (1 - quiet), 0),
+        within_within=by_visit((1 - ends) * (1 - within), 1),
+        quiet_within=by_visit(begins * (1 - within), 1),
+        begins=begins,
+        ends=float(ends),
+        buys_quiet=quiet,
+        buys_within=within,
+        stays=np.array(
+            [1 - ours.leaves[0], 1 - ours.leaves[1]]
+            + [np.full(len(classes), 1 - float(theirs.leaves[0]))] * 2,
+            dtype=np.float32,
+        ),
+        factor=factor,
+    )
+
+
+def _shown(company: Company, seen: Seen) -> Floats:
+    """Give the likelihood of what visitors showed, outside a spell and within one."""
+    told = np.ones((len(seen.was_customer), 2), dtype=np.float32)
+    for kind, shown in seen.shows.items():
+        for place, chance in enumerate(company.world.signs.shows[kind]):
+            told[seen.visitors, place] *= np.where(shown, chance, 1 - chance)
+    return told
+
+
+def _told(company: Company, seen: Seen) -> Floats:
+    """Give the likelihood of mail and complaints: outside a spell, within one, having left."""
+    world, known = company.world, len(seen.was_customer)
+    signs = world.signs
+    told = np.ones((known, 3), dtype=np.float32)
+    opened, clicked = np.isin(seen.mailed, seen.opened), np.isin(seen.mailed, seen.clicked)
+    for place in (0, 1):
+        opens, clicks = signs.email_open[place], signs.email_click[place]
+        told[seen.mailed, place] *= np.where(
+            opened, opens * np.where(clicked, clicks, 1 - clicks), 1 - opens
+        )
+    gone = signs.email_open_gone
+    told[seen.mailed, 2] *= np.where(opened, gone * ~clicked, 1 - gone)
+    might = seen.was_customer.copy()
+    might[seen.buyers] = True
+    might &= ~seen.was_complaining
+    might[seen.complained] = False
+    told[might, :2] *= 1 - complaint_chance(world)
+    told[seen.complained, 2] = 0
+    return told
+
+
+def _promotion(company: Company, seen: Seen, ids: Ints) -> Floats | float:
     """How likely each class is to have used the promotion, or not, as who ordered did."""
-    if seen.day.depth == 0:
+    if seen.day.depth == 0 or company.world.subscription is not None:
         return 1.0
     uses = company.classes.uses_discount
     used = np.isin(ids, seen.discounted)
-    return np.where(used[:, None], uses, 1 - uses).astype(np.float32)
+    return np.where(used[:, None], uses, 1 - uses)
 
 
-def _chances(company: Company, seen: Seen, known: int) -> Chances:
-    """Give each person's chances were they of each class; a customer's and a prospect's."""
-    world, classes, day = company.world, company.classes, seen.day
-    shape = (known, len(classes))
-    begins, quiet, within = (np.empty(shape, dtype=np.float32) for _ in range(3))
-    stay = np.empty(shape, dtype=np.float32)
-    special = seen.working > 0
-    if day.lost_channel is not None:
-        special[:] = True
-    plain = customer_chances(world, classes, EVERY, day, 1.0)
-    prospect = prospect_chances(world, day, 1.0)
-    for member, chances in ((seen.was_customer, plain), (~seen.was_customer, prospect)):
-        usual = member & ~special
-        begins[usual], quiet[usual], within[usual] = chances.begins, *chances.buys
-        for open_, leaves in enumerate(chances.leaves):
-            stay[member & (seen.was_complaining == open_)] = 1 - leaves
-    who = np.flatnonzero(special)
-    factor = _class_factors(company, seen, who)
-    for member, chances in (
-        (seen.was_customer[who], customer_chances(world, classes, EVERY, day, factor)),
-        (~seen.was_customer[who], prospect_chances(world, day, factor)),
-    ):
-        rows = who[member]
-        begins[rows] = chances.begins[member]
-        quiet[rows], within[rows] = chances.buys[0][member], chances.buys[1][member]
-    return Chances(begins, world.interest.ends_per_day, (quiet, within), (stay, stay))
-
-
-def _class_factors(company: Company, seen: Seen, ids: Ints) -> Floats:
-    """Give the factor on people's buying, were they of each class."""
-    classes = np.arange(len(company.classes))
-    return np.column_stack(
-        [factor_on(company, seen, ids, np.full(len(ids), place)) for place in classes]
-    ).reshape(len(ids), len(classes))
-
-
-@dataclass
-class _Rows:
-    """The weights of those who were known this morning, in the steps of their day."""
-
-    posterior: Posterior
-    known: int
-
-    def __post_init__(self) -> None:
-        self.quiet = self.posterior.quiet[: self.known]
-        self.within = self.posterior.within[: self.known]
-        self.gone = self.posterior.gone[: self.known]
-
-    def annoy(self, company: Company, seen: Seen) -> None:
-        """Some who were treated left at once."""
-        ids = seen.treated
-        annoyed = company.responses.annoys[company.state.action[ids]].astype(np.float32)
-        self.gone[ids] += ((self.quiet[ids] + self.within[ids]) * annoyed).sum(axis=1)
-        self.quiet[ids] *= 1 - annoyed
-        self.within[ids] *= 1 - annoyed
-
-    def think(self, chances: Chances) -> None:
-        """Spells of interest begin and end."""
-        begun = self.quiet * chances.begins
-        ended = self.within * np.float32(chances.ends)
-        self.quiet += ended - begun
-        self.within += begun - ended
-
-    def order(self, company: Company, seen: Seen, chances: Chances, buyers: Ints) -> None:
-        """Who ordered was there; who did not was less likely to be about to."""
-        quiet, within = chances.buys
-        ordered = self.quiet[buyers] * quiet[buyers] + self.within[buyers] * within[buyers]
-        deciding = seen.deciding
-        if len(deciding):
-            renewed = np.isin(buyers, deciding)
-            ordered[renewed] = self._renewed(company, seen, buyers[renewed])
-        ordered *= _promotion(company, seen, buyers)
-        ordered *= _redemption(company, seen, buyers)
-        self.quiet *= 1 - quiet
-        self.within *= 1 - within
-        cancelled = np.setdiff1d(deciding, buyers)
-        self.quiet[cancelled] = self.within[cancelled] = 0
-        self.gone[cancelled] = 1
-        quits = quit_chance(company.classes, EVERY, seen.day).astype(np.float32)
-        self.quiet[buyers] = ordered * (1 - quits)
-        self.within[buyers] = 0
-        self.gone[buyers] = (ordered * quits).sum(axis=1)
-
-    def _renewed(self, company: Company, seen: Seen, ids: Ints) -> Weights:
-        factor = _class_factors(company, seen, ids)
-        complaining = seen.was_complaining[ids][:, None]
-        quiet, within = (
-            renewal_chance(
-                company.world, company.classes, EVERY, seen.day, factor, used, complaining
-            )
-            for used in (0.0, 1.0)
-        )
-        both: Weights = (self.quiet[ids] * quiet + self.within[ids] * within).astype(np.float32)
-        return both
-
-    def visit(self, company: Company, seen: Seen, buyers: Ints) -> None:
-        """Who visited is there, and more likely within a spell."""
-        signs = company.world.signs
-        outside, inside = signs.visit
-        browses = np.where(seen.was_customer[:, None], company.classes.browses, 1.0)
-        chances = [np.minimum(c * browses, MOST).astype(np.float32) for c in (outside, inside)]
-        did_not = np.ones(self.known, dtype=np.bool_)
-        did_not[buyers] = did_not[seen.visitors] = False
-        # Those who cancelled today weigh nothing any more, visit or not.
-        who = seen.visitors[self.gone[seen.visitors] < 1]
-        for weights, chance in zip((self.quiet, self.within), chances, strict=True):
-            weights *= np.where(did_not[:, None], 1 - chance, 1)
-            weights[who] *= chance[who]
-        for kind, shown in seen.shows.items():
-            for weights, chance in zip((self.quiet, self.within), signs.shows[kind], strict=True):
-                told = np.where(shown, chance, 1 - chance).astype(np.float32)
-                weights[seen.visitors] *= told[:, None]
-        self.gone[who] = 0
-
-    def leave(self, company: Company, seen: Seen, chances: Chances, buyers: Ints) -> None:
-        """Some of those who did not order left unseen."""
-        del company, seen
-        stays = chances.leaves[0]
-        stays[buyers] = 1
-        before = self.quiet.sum(axis=1) + self.within.sum(axis=1)
-        self.quiet *= stays
-        self.within *= stays
-        self.gone += before - self.quiet.sum(axis=1) - self.within.sum(axis=1)
-
-    def read_mail(self, company: Company, seen: Seen) -> None:
-        """Who opens a newsletter is likely to be there."""
-        signs = company.world.signs
-        opened, clicked = np.isin(seen.mailed, seen.opened), np.isin(seen.mailed, seen.clicked)
-        for place, weights in enumerate((self.quiet, self.within)):
-            opens, clicks = signs.email_open[place], signs.email_click[place]
-            told = np.where(opened, opens * np.where(clicked, clicks, 1 - clicks), 1 - opens)
-            weights[seen.mailed] *= told[:, None].astype(np.float32)
-        gone = signs.email_open_gone
-        self.gone[seen.mailed] *= np.where(opened, gone * ~clicked, 1 - gone).astype(np.float32)
-
-    def complain(self, company: Company, seen: Seen) -> None:
-        """Who complains is still there."""
-        chance = complaint_chance(company.world)
-        might = seen.was_customer.copy()
-        might[seen.buyers[seen.buyers < self.known]] = True
-        might &= ~seen.was_complaining
-        did = np.isin(np.arange(self.known), seen.complained)
-        told = np.where(might & ~did, 1 - chance, 1.0)[:, None].astype(np.float32)
-        self.quiet *= told
-        self.within *= told
-        self.gone[seen.complained] = 0
-
-    def settle(self) -> None:
-        """Make every row sum to 1."""
-        total = self.quiet.sum(axis=1) + self.within.sum(axis=1) + self.gone
-        self.quiet /= total[:, None]
-        self.within /= total[:, None]
-        self.gone /= total
-
-
-def _redemption(company: Company, seen: Seen, ids: Ints) -> Weights:
+def _redemption(company: Company, seen: Seen, ids: Ints) -> Floats:
     """How likely each class is to have redeemed an incentive, or not, as who ordered did."""
-    told = np.ones((len(ids), len(company.classes)), dtype=np.float32)
+    told = np.ones((len(ids), len(company.classes)))
     able = np.isin(ids, seen.able)
     redeems = company.responses.redeems[company.state.action[ids[able]]]
     used = np.isin(ids[able], seen.redeemed)

@@ -30,11 +30,11 @@ def _round(company: Company) -> Assignments:
     actions = _actions(company, drawn)
     drawn, actions = drawn[actions > 0], actions[actions > 0]
     chance = _treatment_chance(company, drawn)
-    treated = company.draw("arm", drawn) < chance
+    treated: Flags = company.draw("arm", drawn) < chance
     propensity = np.where(treated, chance, 1 - chance)
     if not programme.random:
         propensity = np.full(len(drawn), np.nan)
-    return Assignments(drawn, actions, treated, propensity)
+    return Assignments(drawn, actions, treated, propensity, np.full(len(drawn), None, dtype=object))
 
 
 def _actions(company: Company, ids: Ints) -> Ints:
@@ -109,5 +109,6 @@ def treat(company: Company, given: Assignments) -> Ints:
         propensity=given.propensity,
         cost=np.where(reached, responses.contact_cost[given.actions], 0.0),
         day=np.full(len(given.ids), company.day, dtype=np.int32),
+        decision=given.decisions,
     )
     return ids

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.ingest.contract import KINDS
-from pipelines.worlds.draws import Ints, uniforms
+from pipelines.worlds.draws import Floats, Ints, uniforms
 
 Column = NDArray[Any]
 DAY_SECONDS = 86_400
@@ -37,7 +37,7 @@ class Rows:
     def columns(self, names: tuple[str, ...]) -> dict[str, Column]:
         """Give all rows, a column a name."""
         if not self.batches:
-            return {name: np.zeros(0) for name in names}
+            return {name: np.zeros(0, dtype=np.int64) for name in names}
         return {name: np.concatenate([b[name] for b in self.batches]) for name in names}
 
 
@@ -90,6 +90,6 @@ def moments(days: Ints | int, seconds: Ints | int) -> Ints:
     return np.asarray(days, dtype=np.int64) * DAY_SECONDS + np.asarray(seconds, dtype=np.int64)
 
 
-def clock(drawn: NDArray[np.float64]) -> Ints:
+def clock(drawn: Floats) -> Ints:
     """Turn a uniform into a second of the day, between seven in the morning and nine at night."""
     return (7 * 3600 + drawn * 14 * 3600).astype(np.int64)

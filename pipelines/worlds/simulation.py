@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from features.errors import InputError
 from features.ingest.contract import Table
@@ -16,11 +18,13 @@ from pipelines.worlds.company import Assignments, Company, found
 from pipelines.worlds.living import live
 from pipelines.worlds.parameters import World
 from pipelines.worlds.posterior import Posterior
+from pipelines.worlds.responses import NOTHING
 from pipelines.worlds.tables import tables_of
 from pipelines.worlds.truth import Truth, truth_of
 from serving.playbook import NONE, Playbook
 
 HORIZON_DAYS = 90
+CONTROL = "control"
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,9 @@ class Plan:
     Attributes
     ----------
     rows
-        ``customer_id`` and ``action``; doing nothing may be left out or named none.
+        ``customer_id`` (Int64) and ``action``, where doing nothing may be left out or named none;
+        if they are there, ``arm`` (from the control an action is withheld), ``propensity`` and
+        ``decision_id``.
     """
 
     as_of: date
@@ -128,36 +134,42 @@ def carry_out(company: Company, plan: Plan) -> None:
     Raises
     ------
     InputError
-        It is of a day that is over, names an action that the world does not know, or treats
-        somebody twice or whom nobody knows.
+        It is of a day that is over or has a plan already, names an action that the world does not
+        know, or treats somebody twice or whom nobody knows.
     """
     day = number_of(company.world, plan.as_of) + 1
     if day <= company.day:
-        raise InputError(f"the plan of {plan.as_of} is too late: that day is over")
+        raise InputError(f"the plan of {plan.as_of} is too late: the morning after it is over")
+    if day in company.plans:
+        raise InputError(f"there are two plans of {plan.as_of}; put them into one")
     rows = plan.rows.filter(pl.col("action").is_not_null(), pl.col("action") != NONE)
     places = company.responses.places(rows["action"].to_list())
-    ids = rows["customer_id"].cast(pl.Int64).to_numpy() - 1
+    ids = rows["customer_id"].to_numpy() - 1
     if len(np.unique(ids)) < len(ids):
         raise InputError(f"the plan of {plan.as_of} treats a customer twice; keep one row of each")
-    if len(ids) and not 0 <= ids.min() <= ids.max() < _registered(company, day - 1):
+    known = int(np.searchsorted(company.people.registered, day - 1, side="right"))
+    if len(ids) and not 0 <= ids.min() <= ids.max() < known:
         raise InputError(
-            f"the plan of {plan.as_of} treats a customer whom nobody knows on that day; the "
-            f"highest id is then {_registered(company, day - 1)}"
+            f"the plan of {plan.as_of} treats a customer whom nobody knows on that day; ids go "
+            f"from 1 to {known} then"
         )
-    treated = places > 0
-    if "arm" in rows.columns:
-        held_out = (rows["arm"] == "control").to_numpy()
-    else:
-        held_out = np.zeros(len(ids), dtype=np.bool_)
+    acted = places != NOTHING
     company.plans[day] = Assignments(
-        ids[treated], places[treated], ~held_out[treated], np.full(int(treated.sum()), np.nan)
+        ids[acted],
+        places[acted],
+        (_column(rows, "arm", pl.String) != CONTROL)[acted],
+        _column(rows, "propensity", pl.Float64).astype(np.float64)[acted],
+        _column(rows, "decision_id", pl.String)[acted],
     )
     rests = company.programme_rests_from
     company.programme_rests_from = day if rests is None else min(rests, day)
 
 
-def _registered(company: Company, day: int) -> int:
-    return int(np.searchsorted(company.people.registered, day, side="right"))
+def _column(rows: pl.DataFrame, name: str, kind: type[pl.DataType]) -> NDArray[Any]:
+    """Read a column that a plan need not have."""
+    if name not in rows.columns:
+        return np.full(rows.height, None, dtype=object)
+    return np.array(rows[name].cast(kind).to_list(), dtype=object)
 
 
 def outcomes(simulation: Simulation, plan: pl.DataFrame, days: int = HORIZON_DAYS) -> pl.DataFrame:

@@ -101,4 +101,5 @@ class State:
         late = (orders > 0) & (day - self.last_order[ids] > effects.late_gaps * gap)
         discounter = self.discounted[ids] > effects.discounter_share * orders
         engaged = day - self.last_visit[ids] < effects.engaged_days
-        return LATE * late + DISCOUNTER * discounter + ENGAGED * engaged
+        bits: Ints = LATE * late + DISCOUNTER * discounter + ENGAGED * engaged
+        return bits

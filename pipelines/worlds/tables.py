@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
-import numpy as np
 import polars as pl
 
 from features.ingest.contract import KINDS, Table
@@ -102,7 +101,7 @@ def _orders(company: Company) -> pl.DataFrame:
 def _broken(company: Company, rows: pl.DataFrame) -> pl.DataFrame:
     """Break the export, where a break says so: the truth stays as it is."""
     for place, change in enumerate(company.world.breaks):
-        from_then = pl.col("known") >= number_of(company.world, change.on) * DAY_SECONDS
+        from_then = pl.col("known") >= number_of(company.world, change.since) * DAY_SECONDS
         if change.export_lost > 0:
             key = rows.select(
                 pl.col("at") * 131_071 + pl.col("id").cast(pl.Int64) * 8 + pl.col("line")
@@ -160,7 +159,9 @@ def _interactions(company: Company) -> pl.DataFrame:
 
 def _treatments(company: Company) -> pl.DataFrame:
     names = ("id", "at", "known", "action", "treated", "propensity", "cost", "day")
-    rows = _frame(company, "treatments", names)
+    columns = company.records.treatments.columns((*names, "decision"))
+    decisions = pl.Series(columns.pop("decision").tolist(), dtype=pl.String)
+    rows = pl.DataFrame(columns).with_columns(decision_id=decisions)
     start = company.world.starts
     days = {int(day): str(start + timedelta(days=int(day))) for day in rows["day"].unique()}
     return rows.with_columns(name=_label("action", company.responses.names)).select(
@@ -178,6 +179,7 @@ def _treatments(company: Company) -> pl.DataFrame:
             "name",
             pl.col("day").cast(pl.Int32).replace_strict(days, return_dtype=pl.String),
         ).alias("campaign"),
+        "decision_id",
         _moment(company, "known").alias("arrived_at"),
         "known",
     )

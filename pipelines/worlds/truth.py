@@ -89,14 +89,16 @@ def truth_of(company: Company, horizon: int, posterior: Posterior | None) -> Tru
 def _effects(company: Company, ids: Ints, nothing: _Case, acted: _Case, place: int) -> pl.DataFrame:
     """Say what one action changes, net of what it costs."""
     margin, contact = company.world.margin, company.responses.contact_cost[place]
-    columns: dict[str, object] = {
+    spend_change = acted.true.spend - nothing.true.spend
+    cost = contact + acted.true.incentive
+    columns = {
         "customer_id": ids + 1,
         "action": np.full(len(ids), company.responses.names[place]),
         "purchase_probability_change": nothing.true.none - acted.true.none,
-        "spend_change": acted.true.spend - nothing.true.spend,
-        "cost": contact + acted.true.incentive,
+        "spend_change": spend_change,
+        "cost": cost,
+        "net_margin": margin * spend_change - cost,
     }
-    columns["net_margin"] = margin * (acted.true.spend - nothing.true.spend) - columns["cost"]
     if acted.known is not None and nothing.known is not None:
         columns["known_purchase_probability_change"] = nothing.known.none - acted.known.none
         columns["known_net_margin"] = (
@@ -184,7 +186,8 @@ def _known(company: Company, posterior: Posterior, tables: Floats) -> _Means:
 
     def weighed(table: Floats, times: Floats | float = 1.0) -> Floats:
         both = table[..., 0] * quiet + table[..., 1] * within
-        return (both * times).sum(axis=1, dtype=np.float64)
+        mean: Floats = (both * times).sum(axis=1, dtype=np.float64)
+        return mean
 
     usual = _usual_order(company, posterior)
     none, value, share, amount = tables
@@ -252,12 +255,11 @@ def _returns_to_come(company: Company, horizon: int) -> Floats:
     # As sure as the chance to come back, later, of what has not come back by now.
     age, chance = orders["age"].to_numpy(), company.world.orders.returned
 
-    def by(days: Floats) -> Floats:
-        return np.clip((days - first + 1) / (latest - first + 1), 0, 1)
+    def by(days: Floats | Ints) -> Floats:
+        share: Floats = np.clip((days - first + 1) / (latest - first + 1), 0, 1)
+        return share
 
     now = chance * by(age)
     coming = (chance * by(age + horizon) - now) / np.maximum(1 - now, 1e-12)
-    amounts: Floats = np.bincount(
-        orders["id"].to_numpy(), coming * orders["cents"].to_numpy() / 100, company.known
-    )
-    return amounts
+    money = (coming * orders["cents"].to_numpy() / 100).astype(np.float64)
+    return np.bincount(orders["id"].to_numpy(), money, company.known).astype(np.float64)
