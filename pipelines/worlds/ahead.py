@@ -21,7 +21,7 @@ from pipelines.worlds.chances import (
 )
 from pipelines.worlds.company import Company
 from pipelines.worlds.draws import Floats, Ints
-from pipelines.worlds.state import NEVER
+from pipelines.worlds.state import NEVER, Flags
 
 EVERY = slice(None)
 KINDS_OF_STATE = (2, 2)
@@ -86,52 +86,71 @@ class _Values:
     def at_the_end(cls, shape: tuple[int, ...]) -> _Values:
         return cls(np.ones(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape))
 
-    def outlook(self) -> Outlook:
-        return Outlook(self.none, self.value, self.first, self.first_value)
+    def taken(self, which: Ints) -> _Values:
+        """Give rows by their places."""
+        return _Values(*(column[which] for column in vars(self).values()))
 
 
-def customers_ahead(
-    company: Company, situations: Situations, horizon: int
-) -> tuple[Outlook, list[Floats]]:
-    """Look ahead for customers.
+def customers_ahead(company: Company, situations: Situations, horizon: int) -> Outlook:
+    """Look ahead for customers, as seen from the end of today."""
+    last = company.day + horizon
+    # When no treatment works any more, many situations are one.
+    over = max(int(situations.works_until.max(initial=NEVER)), company.day)
+    afterwards, which = _untreated(situations)
+    values, _ = _look_back(company, afterwards, range(last, over, -1), last)
+    values = values.taken(which)
+    values, _ = _look_back(
+        company, situations, range(min(over, last), company.day, -1), last, values
+    )
+    return Outlook(**vars(values))
+
+
+def _untreated(situations: Situations) -> tuple[Situations, Ints]:
+    """Give the situations that are different without any treatment, and which each becomes."""
+    kept = np.column_stack([situations.at_lost, situations.decides, situations.plan])
+    rows, which = np.unique(kept, axis=0, return_inverse=True)
+    nothing = np.zeros(len(rows), dtype=np.int64)
+    return Situations(nothing, nothing, nothing + NEVER, *rows.T), which.ravel()
+
+
+def _look_back(
+    company: Company,
+    situations: Situations,
+    days: range,
+    last: int,
+    values: _Values | None = None,
+) -> tuple[_Values, list[Floats]]:
+    """Step back over days, the latest first, from what holds after them.
 
     Returns
     -------
-    Outlook
-        As seen from the end of today.
+    _Values
+        As seen from the morning of the earliest day.
     list of float64 arrays
-        For each day of the horizon, the ``value`` on the next morning: situation x class x
-        complaint x interest.
+        For each day, the latest first, the ``value`` after it: situation x class x complaint x
+        interest.
     """
-    last = company.day + horizon
-    values = _Values.at_the_end((len(situations), len(company.classes), *KINDS_OF_STATE))
-    mornings = []
-    decides = _decisions(company, situations, last)
-    for number in range(last, company.day, -1):
-        mornings.append(values.value)
+    if values is None:
+        values = _Values.at_the_end((len(situations), len(company.classes), *KINDS_OF_STATE))
+    after = []
+    for number in days:
+        after.append(values.value)
         day = day_effects(company.world, number)
-        values = _customers_day(company, situations, day, decides == number, values, last)
-        decides = _earlier(company, situations, decides, number)
-    return values.outlook(), mornings[::-1]
+        values = _customers_day(
+            company, situations, day, _deciding(company, situations, number), values, last
+        )
+    return values, after
 
 
-def _decisions(company: Company, situations: Situations, last: int) -> Ints:
-    """Give the last day of decision within the horizon, from which one goes back by terms."""
+def _deciding(company: Company, situations: Situations, number: int) -> Flags:
+    """Tell whose term is renewed or cancelled on a day, if it was renewed every time before."""
     terms = company.world.subscription
     if terms is None:
-        return situations.decides
+        return np.zeros(len(situations), dtype=np.bool_)
     days = np.array([plan.term_days for plan in terms.plans.values()])[situations.plan]
-    later = np.maximum((last - situations.decides) // days, 0)
-    return np.where(situations.decides == NEVER, NEVER, situations.decides + later * days)
-
-
-def _earlier(company: Company, situations: Situations, decides: Ints, number: int) -> Ints:
-    terms = company.world.subscription
-    if terms is None:
-        return decides
-    days = np.array([plan.term_days for plan in terms.plans.values()])[situations.plan]
-    before = np.where(decides - days >= situations.decides, decides - days, NEVER)
-    return np.where(decides == number, before, decides)
+    since = number - situations.decides
+    due: Flags = (situations.decides != NEVER) & (since >= 0) & (since % days == 0)
+    return due
 
 
 def _factors(company: Company, situations: Situations, day: DayEffects) -> tuple[Ints, Floats]:
@@ -155,7 +174,7 @@ def _customers_day(
     company: Company,
     situations: Situations,
     day: DayEffects,
-    deciding: Ints,
+    deciding: Flags,
     then: _Values,
     last: int,
 ) -> _Values:
@@ -170,7 +189,7 @@ def _customers_day(
     stays: Floats = np.broadcast_to(1 - np.stack(chances.leaves, axis=-1)[None, :, :, None], shape)
     if world.subscription is not None:
         _let_decide(company, day, factor, np.flatnonzero(deciding), buys)
-        stays = np.where(np.asarray(deciding)[:, None, None, None], 0.0, stays)
+        stays = np.where(deciding[:, None, None, None], 0.0, stays)
         fees = np.array([plan.fee for plan in world.subscription.plans.values()])
         gross: Floats = (fees[situations.plan] * day.prices)[:, None, None]
         net = gross
@@ -253,7 +272,7 @@ def prospects_ahead(company: Company, situations: Situations, horizon: int) -> O
             first=back(works * ones, stays * values.first),
             first_value=back(works * gross * spend, stays * values.first_value),
         )
-    return values.outlook()
+    return Outlook(**vars(values))
 
 
 def _new_customers(company: Company, horizon: int) -> list[tuple[Floats, Floats, Floats]]:
@@ -278,15 +297,12 @@ def _new_customers(company: Company, horizon: int) -> list[tuple[Floats, Floats,
     if terms:
         decides = start + np.array([p.term_days for p in plans])[plan] - terms.notice_days
     nothing = np.zeros(len(start), dtype=np.int64)
-    _, mornings = customers_ahead(
-        company,
-        Situations(nothing, nothing, np.full(len(start), NEVER), lost, decides, plan),
-        horizon,
-    )
+    rows = Situations(nothing, nothing, nothing + NEVER, lost, decides, plan)
+    _, after = _look_back(company, rows, range(last, company.day, -1), last)
     arises = complaint_chance(company.world)
     shares = np.array([p.share for p in plans]) if terms else np.ones(1)
     made = []
-    for day, morning in zip(days, mornings, strict=True):
+    for day, morning in zip(days, reversed(after), strict=True):
         follows = (1 - arises) * morning[:, :, 0, 0] + arises * morning[:, :, 1, 0]
         follows = follows * (1 - quit_chance(company.classes, EVERY, day))
         here = follows.reshape(2, len(starts), len(shares), -1)

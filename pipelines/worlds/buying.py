@@ -19,6 +19,8 @@ AFTER_VISIT = 600
 
 def buy(company: Company, seen: Seen, ids: Ints) -> None:
     """Let people order today: what is written down, what is seen, and what stays with them."""
+    if not len(ids):
+        return
     state, day = company.state, seen.day
     action = state.working(ids, day.number)
     discounted = (day.depth > 0) & (

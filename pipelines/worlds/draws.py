@@ -21,6 +21,8 @@ Ints = NDArray[np.integer[Any]]
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
+_ONE = np.uint64(1)
+_SHIFTS = [np.uint64(bits) for bits in (30, 27, 31, 11)]
 
 
 def uniforms(seed: int, name: str, day: int, ids: Ints) -> Floats:
@@ -30,18 +32,23 @@ def uniforms(seed: int, name: str, day: int, ids: Ints) -> Floats:
     >>> bool((uniforms(7, "buys", 3, np.array([4, 1])) == all_of_them[[4, 1]]).all())
     True
     """
+    if not len(ids):
+        return np.zeros(0)
     word = hashlib.blake2b(f"{seed}/{name}/{day}".encode(), digest_size=8).digest()
     x = ids.astype(np.uint64)
-    x += np.uint64(1)
+    x += _ONE
     x *= _GOLDEN
     x += np.uint64(int.from_bytes(word, "little"))
-    x ^= x >> np.uint64(30)
+    x ^= x >> _SHIFTS[0]
     x *= _FIRST
-    x ^= x >> np.uint64(27)
+    x ^= x >> _SHIFTS[1]
     x *= _SECOND
-    x ^= x >> np.uint64(31)
-    x >>= np.uint64(11)
-    return (x.astype(np.float64) + 0.5) * 2.0**-53
+    x ^= x >> _SHIFTS[2]
+    x >>= _SHIFTS[3]
+    drawn = x.astype(np.float64)
+    drawn += 0.5
+    drawn *= 2.0**-53
+    return drawn
 
 
 def normals(seed: int, name: str, day: int, ids: Ints) -> Floats:

@@ -34,6 +34,7 @@ def live(company: Company) -> Seen:
     treated = treat(company, given) if given else nobody()
     seen = Seen(
         day,
+        given,
         treated,
         state.working(slice(known), day.number),
         state.cell[:known].copy(),

@@ -224,8 +224,8 @@ class Programme(Part):
     audiences: dict[str, Audience] = Field(description="action: who may be drawn for it")
     random: bool = Field(True, description="whether the arm is a coin's and its chance recorded")
     engaged_pull: LogRate = Field(0.0, description="log odds of treatment for the engaged")
-    interest_pull: LogRate = Field(0.0, description="the same for those in a spell of interest, "
-                                   "which no table shows")  # fmt: skip
+    interest_pull: LogRate = Field(0.0, description="those in a spell of interest, unseen by us")
+    there_pull: LogRate = Field(0.0, description="those who have not left, unseen by us")
 
 
 class Plan(Part):
@@ -302,7 +302,9 @@ class World(Part):
             ("orders.channels", list(self.orders.channels.values())),
         ):
             if abs(sum(shares) - 1) > 1e-9:
-                raise ValueError(f"the shares of {what} sum to {sum(shares):g}; make it 1")
+                raise ValueError(
+                    f"the shares of {what} sum to {sum(shares):g}, not 1; correct them"
+                )
         if self.programme.every_days < self.effects.window_days:
             raise ValueError(
                 f"programme.every_days = {self.programme.every_days} is shorter than "

@@ -25,6 +25,7 @@ from pipelines.worlds.chances import (
 from pipelines.worlds.company import Company
 from pipelines.worlds.draws import Floats, Ints
 from pipelines.worlds.living import MOST
+from pipelines.worlds.programme import treatment_chance
 from pipelines.worlds.responses import CELLS
 from pipelines.worlds.seen import Seen
 
@@ -72,6 +73,7 @@ class Posterior:
     def learn(self, company: Company, seen: Seen) -> None:
         """Take in a day."""
         known = len(seen.was_customer)
+        self._choose(company, seen)
         self._annoy(company, seen)
         tables = _tables(company, seen)
         group = _groups(company, seen)
@@ -91,6 +93,21 @@ class Posterior:
         self._welcome(company, seen, known)
         np.add.at(self.log_values, seen.priced, seen.log_values)
         np.add.at(self.priced, seen.priced, 1)
+
+    def _choose(self, company: Company, seen: Seen) -> None:
+        """Learn from whom the company chose to treat, where it knew more than the tables show."""
+        given, programme = seen.given, company.world.programme
+        if given is None or programme.random or company.day in company.plans:
+            return
+        ids = given.ids
+        for weights, interested, there in (
+            (self.quiet, False, True),
+            (self.within, True, True),
+            (self.gone[:, None], False, False),
+        ):
+            chance = treatment_chance(company, ids, interested, there)
+            told = np.where(given.treated, chance, 1 - chance)
+            weights[ids] = weights[ids] * told[:, None]
 
     def _annoy(self, company: Company, seen: Seen) -> None:
         """Let some who were treated have left at once."""

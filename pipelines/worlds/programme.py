@@ -29,7 +29,9 @@ def _round(company: Company) -> Assignments:
     drawn = ids[company.draw("drawn", ids) < programme.share]
     actions = _actions(company, drawn)
     drawn, actions = drawn[actions > 0], actions[actions > 0]
-    chance = _treatment_chance(company, drawn)
+    chance = treatment_chance(
+        company, drawn, company.state.interested[drawn], company.state.there[drawn]
+    )
     treated: Flags = company.draw("arm", drawn) < chance
     propensity = np.where(treated, chance, 1 - chance)
     if not programme.random:
@@ -66,7 +68,10 @@ def _actions(company: Company, ids: Ints) -> Ints:
     return np.where(count > 0, places[np.minimum(chosen, len(names) - 1)], 0)
 
 
-def _treatment_chance(company: Company, ids: Ints) -> Floats:
+def treatment_chance(
+    company: Company, ids: Ints, interested: Flags | bool, there: Flags | bool
+) -> Floats:
+    """Give the chance that those who were drawn are treated, by what no table shows of them."""
     programme, effects = company.world.programme, company.world.effects
     if programme.random:
         return np.full(len(ids), programme.propensity)
@@ -74,7 +79,8 @@ def _treatment_chance(company: Company, ids: Ints) -> Floats:
     log_odds = (
         np.log(programme.propensity / (1 - programme.propensity))
         + programme.engaged_pull * (engaged - 0.5)
-        + programme.interest_pull * (company.state.interested[ids] - 0.5)
+        + programme.interest_pull * (np.asarray(interested) - 0.5)
+        + programme.there_pull * (np.asarray(there) - 0.5)
     )
     chance: Floats = 1 / (1 + np.exp(-log_odds))
     return chance

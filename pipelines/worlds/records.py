@@ -67,15 +67,17 @@ class Records:
     ) -> None:
         """Write that people did something at some second of a day."""
         size = len(ids)
+        if not size:
+            return
         self.interactions.add(
             id=ids.astype(np.int32),
             at=moments(day, seconds),
             known=moments(day + self.delays(day, ids, kind), seconds),
             kind=np.full(size, KIND[kind], dtype=np.int8),
-            value=np.broadcast_to(np.asarray(value, dtype=np.float64), size),
-            topic=np.broadcast_to(np.asarray(topic, dtype=np.int8), size),
-            cost=np.broadcast_to(np.asarray(cost, dtype=np.float64), size),
-            path=np.broadcast_to(np.asarray(path, dtype=np.int8), size),
+            value=_each(value, size, np.float64),
+            topic=_each(topic, size, np.int8),
+            cost=_each(cost, size, np.float64),
+            path=_each(path, size, np.int8),
         )
 
     def delays(self, day: int, ids: Ints, of: str) -> Ints:
@@ -83,6 +85,11 @@ class Records:
         drawn = uniforms(self.seed, f"late {of}", day, ids)
         late = np.ceil(drawn / max(self.late_share, 1e-12) * MOST_LATE_DAYS)
         return np.where(drawn < self.late_share, late, 0).astype(np.int64)
+
+
+def _each(value: Column | float, size: int, kind: type[np.generic]) -> Column:
+    """Give a column of what is each row's own, or the same for all."""
+    return value.astype(kind) if isinstance(value, np.ndarray) else np.full(size, value, kind)
 
 
 def moments(days: Ints | int, seconds: Ints | int) -> Ints:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipelines.worlds.calendar import DayEffects
+from pipelines.worlds.company import Assignments
 from pipelines.worlds.draws import Floats, Ints
 from pipelines.worlds.state import Flags
 
@@ -22,6 +23,8 @@ class Seen:
 
     Attributes
     ----------
+    given
+        Who was drawn or planned to be treated this morning, if anyone was.
     treated, working, cell
         Who was treated this morning; of all who were known then, the action that works today and
         the observable state that it met.
@@ -44,6 +47,7 @@ class Seen:
     """
 
     day: DayEffects
+    given: Assignments | None
     treated: Ints
     working: Ints
     cell: Ints

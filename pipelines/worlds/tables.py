@@ -148,9 +148,9 @@ def _interactions(company: Company) -> pl.DataFrame:
         _who(),
         _moment(company, "at").alias("at"),
         _label("kind", KINDS).alias("kind"),
-        pl.col("value").fill_nan(None),
+        pl.col("value").cast(pl.Float64).fill_nan(None),
         _label("topic", TOPICS).alias("topic"),
-        pl.col("cost").fill_nan(None),
+        pl.col("cost").cast(pl.Float64).fill_nan(None),
         _label("path", PATHS).alias("channel"),
         _moment(company, "known").alias("arrived_at"),
         "known",
@@ -172,8 +172,8 @@ def _treatments(company: Company) -> pl.DataFrame:
         .then(pl.lit("treated"))
         .otherwise(pl.lit("control"))
         .alias("arm"),
-        pl.col("propensity").fill_nan(None),
-        pl.col("cost"),
+        pl.col("propensity").cast(pl.Float64).fill_nan(None),
+        pl.col("cost").cast(pl.Float64),
         pl.format(
             "{}-{}",
             "name",
@@ -196,7 +196,7 @@ def _contracts(company: Company) -> pl.DataFrame:
         _moment(company, "ends").alias("ends_at"),
         _moment(company, "renewed").alias("renewed_at"),
         _moment(company, "cancelled").alias("cancelled_at"),
-        "fee",
+        pl.col("fee").cast(pl.Float64),
         _label("plan", tuple(plans)).alias("plan"),
         _moment(company, "known").alias("arrived_at"),
         "known",

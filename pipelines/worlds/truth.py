@@ -58,7 +58,7 @@ def truth_of(company: Company, horizon: int, posterior: Posterior | None) -> Tru
     customers = pl.DataFrame(
         {
             "customer_id": ids + 1,
-            "as_of": np.full(len(ids), as_of),
+            "as_of": [as_of] * len(ids),
             "kind": np.array(company.classes.kinds)[
                 company.classes.kind[company.people.latent[ids]]
             ],
@@ -139,7 +139,7 @@ def _take(rows: Situations, places: Ints) -> Situations:
 
 
 def _customers(company: Company, rows: Situations, horizon: int) -> Outlook:
-    return customers_ahead(company, rows, horizon)[0]
+    return customers_ahead(company, rows, horizon)
 
 
 def _prospects(company: Company, rows: Situations, horizon: int) -> Outlook:
@@ -192,7 +192,7 @@ def _known(company: Company, posterior: Posterior, tables: Floats) -> _Means:
     usual = _usual_order(company, posterior)
     none, value, share, amount = tables
     return _Means(
-        weighed(none) + posterior.gone[everybody],
+        np.minimum(weighed(none) + posterior.gone[everybody], 1.0),
         weighed(value, usual),
         weighed(share, usual) + weighed(amount),
     )
