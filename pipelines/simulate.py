@@ -13,7 +13,7 @@ import yaml
 
 from features.days import parse_day
 from features.errors import InputError
-from features.ingest.contract import Table
+from features.ingest.contract import TABLES, Table
 from features.workspace import replacing_folder
 from pipelines.context import Context, Stopwatch
 from pipelines.worlds.catalogue import RUN, load_world
@@ -25,6 +25,7 @@ from serving.playbook import load_playbook
 WORLD_FILE = "world.yaml"
 SETTINGS_FILE = "lifecycle.yaml"
 TRUTH = "truth"
+OTHERS = (WORLD_FILE, SETTINGS_FILE, TRUTH)
 
 
 @dataclass(frozen=True)
@@ -139,13 +140,16 @@ def simulate(context: Context, order: Order) -> SimulateReport:
 
 
 def _check(world: World, order: Order, until: date) -> None:
-    for name, day in (("--until", until), *(("--truth", day) for day in order.truth_days)):
+    if until < world.starts:
+        raise InputError(
+            f"--until {until} lies before this world's first day; choose {world.starts} or later"
+        )
+    for day in order.truth_days:
         if not world.starts <= day <= until:
             raise InputError(
-                f"{name} {day} is not a day of this world from {world.starts} to {until}; choose "
-                "one between them" if name == "--truth" else
-                f"--until {day} lies before this world's first day; choose {world.starts} or later"
-            )  # fmt: skip
+                f"--truth {day} is not among the days that are simulated, {world.starts} to "
+                f"{until}; choose one of them"
+            )
     if order.since is not None and not order.since < until:
         raise InputError(f"--since {order.since} is not before {until}; choose an earlier day")
     if order.horizon_days < 1:
@@ -157,7 +161,12 @@ def _check(world: World, order: Order, until: date) -> None:
 
 
 def _ours(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / WORLD_FILE).exists() or not any(folder.iterdir()))
+    """Whether a folder may be replaced: it is empty, or all in it is what a simulation writes."""
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    tables = {f"{table}.parquet" for table in TABLES}
+    return not names or (WORLD_FILE in names and names <= {*tables, *OTHERS})
 
 
 def _read_plans(path: Path, since: date | None) -> Iterator[Plan]:
@@ -217,7 +226,7 @@ def _write(
     }
     settings = {
         "data": {
-            "name": f"simulated_{world.title if order.world.endswith('.yaml') else order.world}",
+            "name": f"simulated_{Path(order.world).stem}",
             "currency": world.currency,
             "observed_until": until.isoformat(),
         },

@@ -24,10 +24,8 @@ class Classes:
     ----------
     kind, level, trait
         Which they are of; a trait is 0 or 1.
-    share
-        Of all who register, whatever brought them.
     share_by_source
-        The same by acquisition channel, one row each.
+        Of those who come by an acquisition channel, one row each.
     impulse, onset
         Rates of buying outside a spell of interest and of falling into one.
     dropout, quits
@@ -38,7 +36,6 @@ class Classes:
     kind: Ints
     level: Ints
     trait: Ints
-    share: Floats
     share_by_source: Floats
     impulse: Floats
     onset: Floats
@@ -90,8 +87,6 @@ def classes_of(world: World) -> Classes:
         kind=kind.astype(np.int64),
         level=level.astype(np.int64),
         trait=trait.astype(np.int64),
-        share=np.array([source.share for source in world.people.sources.values()])
-        @ (by_source[:, kind] * within),
         share_by_source=by_source[:, kind] * within,
         **_rates(world, rate),
         dropout=of_kind("dropout_per_year") / YEAR,

@@ -81,6 +81,7 @@ def draw_people(world: World, classes: Classes, seed: int, customers: int, day: 
     source = place("source", [s.share for s in who.sources.values()])
     latent = choices(classes.share_by_source[source], uniforms(seed, "class", 0, ids))
     cost = np.array([s.cost for s in who.sources.values()])[source]
+    categories = len(world.orders.categories)
     plans = world.subscription.plans if world.subscription else {}
     consent = place("consent", [who.consents, who.refuses, 1 - who.consents - who.refuses])
     return People(
@@ -93,9 +94,7 @@ def draw_people(world: World, classes: Classes, seed: int, customers: int, day: 
         channel=place("channel", list(world.orders.channels.values())),
         region=place("region", list(who.regions.values())),
         age_group=place("age", list(who.age_groups.values())),
-        favourite=place(
-            "favourite", [1 / len(world.orders.categories)] * len(world.orders.categories)
-        ),
+        favourite=place("favourite", [1 / categories] * categories),
         plan=place("plan", [p.share for p in plans.values()] or [1.0]),
         consent=np.array([1, 0, -1])[consent],
         at_once=uniforms(seed, "at once", 0, ids) < world.prospects.order_at_once,

@@ -9,7 +9,6 @@ arrive late are taken as known on their own day, which makes the bound a little 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -65,10 +64,6 @@ class Posterior:
             np.zeros(size),
             np.zeros(size, dtype=np.int64),
         )
-
-    def copy(self) -> Posterior:
-        """Give one that goes its own way from here."""
-        return copy.deepcopy(self)
 
     def learn(self, company: Company, seen: Seen) -> None:
         """Take in a day."""

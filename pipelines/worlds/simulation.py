@@ -88,10 +88,6 @@ class Simulation:
         """Give what is true at the end of the newest day if nobody is treated afterwards."""
         return truth_of(self.company, horizon_days, self.posterior)
 
-    def branch(self) -> Simulation:
-        """Give one with the same past that goes its own way, and knows only its own rows."""
-        return Simulation(self.company.branch(), self.posterior.copy() if self.posterior else None)
-
 
 def begin(
     world: World,
