@@ -577,6 +577,65 @@ def replay(
 
 
 @verb()
+@click.option("--world", default="shop", show_default=True, help="Its name, or a YAML file.")
+@click.option("--customers", type=int, default=10_000, show_default=True, help="How many register.")
+@click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="Of all chance.")
+@click.option("--until", type=DAY, help="Last day; default that by which so many registered.")
+@click.option("--since", type=DAY, help="Write only what arrived after this day.")
+@click.option("--out", type=FILE, help="Folder to write; a former simulation there is replaced.")
+@click.option(
+    "--treat", type=FILE, multiple=True, help="Plan to carry out (customer_id, action, as_of)."
+)
+@click.option("--truth", "truth_days", type=DAY, multiple=True, help="Tell the truth of this day.")
+@click.option("--horizon-days", type=int, default=90, show_default=True, help="Of the truth.")
+@click.option("--known", is_flag=True, help="Tell also what could be known of the truth.")
+@click.option("--list", "listed", is_flag=True, help="List the worlds and end.")
+def simulate(
+    context: Context,
+    terminal: Terminal,
+    _: Path | None,
+    out: Path | None,
+    listed: bool,
+    **given: Any,  # noqa: ANN401 - the job's own arguments
+) -> dict[str, Any]:
+    """Make a company of any size whose truth is known, as files for `lifecycle ingest`.
+
+    The same world, customers and seed give the same company: until a later day it is the same and
+    goes on. A plan is carried out on the morning after its day, and from then on in the place of
+    the company's own treatments. docs/worlds.md says what is simulated.
+
+    \b
+    lifecycle simulate --world shop --customers 10000 --seed 7 --out shop
+    lifecycle simulate --until 2025-07-07 --since 2025-06-30 --treat plan.parquet --out week
+    lifecycle simulate --list
+    """
+    from pipelines.simulate import Order  # noqa: PLC0415
+    from pipelines.simulate import simulate as job  # noqa: PLC0415
+    from pipelines.worlds.catalogue import world_titles  # noqa: PLC0415
+
+    if listed:
+        titles = world_titles()
+        for name, title in titles.items():
+            terminal.note(f"{name:<15} {title}")
+        return {"worlds": titles}
+    if out is None:
+        raise InputError("there is no folder to write to; name one with --out")
+    with terminal.progress():
+        report = job(context, Order(out=out, **given))
+    terminal.note(f"{report.title}, {report.first_day} to {report.until}, seed {report.seed}")
+    rows = ", ".join(f"{count:,} {table}" for table, count in report.rows.items())
+    terminal.note(f"{rows} in {report.folder}, in {report.seconds:.0f} s")
+    for day, told in report.truth.items():
+        terminal.note(
+            f"the truth of {day}: {told['customers']:,} customers, of whom {told['gone']:,} have "
+            f"left, and {told['prospects']:,} prospects; mean churn "
+            f"{told['churn_probability']:.3f}, expected spend {told['expected_spend']:,.0f}"
+        )
+    terminal.note(f"next: {shlex.join(report.ingest)}")
+    return report.to_dict()
+
+
+@verb()
 @click.argument("name")
 @click.option(
     "--scope",
@@ -677,6 +736,7 @@ for command in (
     export,
     serve,
     replay,
+    simulate,
     key,
     demo,
     settings,
