@@ -22,7 +22,7 @@ from serving.playbook import load_playbook
 SEED = 20
 TABLES = ("orders", "customers", "interactions", "treatments")
 NOBODY = pl.DataFrame(schema={"customer_id": pl.Int64, "action": pl.String})
-AS_OF = date(2024, 4, 30)
+AS_OF = date(2024, 2, 29)
 HORIZON = 90
 SHORT = date(2023, 12, 31)
 # A right bound is passed by one in 16,000 draws of a normal; seeds are fixed.
@@ -38,7 +38,7 @@ def started(world: str | World, customers: int, until: date, **more: bool) -> Si
 def company(request: pytest.FixtureRequest) -> Simulation:
     """A company at the end of a day, with room for a horizon more."""
     last = AS_OF + timedelta(days=HORIZON)
-    return started(request.param, 9000, last).go_on(AS_OF)
+    return started(request.param, 7000, last).go_on(AS_OF)
 
 
 def z_of(said: pl.Series, seen: pl.Series) -> float:
@@ -237,7 +237,7 @@ def test_what_the_company_wrote_down_misleads_in_the_confounded_world_alone():
     first = load_world("shop").starts + timedelta(days=120 + 3 * 28)
     bias = {}
     for name in ("shop", "confounded"):
-        simulation = started(name, 9000, first).go_on(first - timedelta(days=1))
+        simulation = started(name, 7000, first).go_on(first - timedelta(days=1))
         truth = simulation.truth().customers.filter(~pl.col("prospect"))
         rows = simulation.go_on(first).tables(first)["treatments"]
         drawn = rows.filter(pl.col("at").dt.date() == first).join(truth, on="customer_id")

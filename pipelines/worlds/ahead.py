@@ -239,19 +239,26 @@ def _let_decide(
             )
 
 
-def prospects_ahead(company: Company, situations: Situations, horizon: int) -> Outlook:
-    """Look ahead for prospects: arrays of situation x class x interest."""
+def prospects_ahead(
+    company: Company, situations: Situations, horizon: int, firsts: list[First]
+) -> Outlook:
+    """Look ahead for prospects: arrays of situation x class x interest.
+
+    Parameters
+    ----------
+    firsts
+        Of each day of the horizon, by :func:`first_orders`.
+    """
     world, classes = company.world, company.classes
     last = company.day + horizon
     values = _Values.at_the_end((len(situations), len(classes), 2))
-    afterwards = _new_customers(company, horizon)
     for number in range(last, company.day, -1):
         day = day_effects(world, number)
         working, factor = _factors(company, situations, day)
         chances = prospect_chances(world, day, factor)
         buys = np.stack(chances.buys, axis=-1)
         stays = 1 - float(chances.leaves[0])
-        gross, net, later = afterwards[number - company.day - 1]
+        first = firsts[number - company.day - 1]
         # What a term costs is the same, whatever was said before it.
         spend = company.responses.spend[working][:, None] if world.subscription is None else 1.0
         works = (working > 0)[:, None]
@@ -268,22 +275,33 @@ def prospects_ahead(company: Company, situations: Situations, horizon: int) -> O
         ones = np.ones((len(situations), len(classes)))
         values = _Values(
             none=back(0 * ones, 1 - stays * (1 - values.none)),
-            value=back(net * spend + later[lost], stays * values.value),
+            value=back(first.net * spend + first.later[lost], stays * values.value),
             first=back(works * ones, stays * values.first),
-            first_value=back(works * gross * spend, stays * values.first_value),
+            first_value=back(works * first.gross * spend, stays * values.first_value),
         )
     return Outlook(**vars(values))
 
 
-def _new_customers(company: Company, horizon: int) -> list[tuple[Floats, Floats, Floats]]:
-    """Give for each day what a first order is worth by class, and what follows upon it.
+@dataclass(frozen=True)
+class First:
+    """What a first order of a day is worth.
 
-    Returns
-    -------
-    list of three float64 arrays
-        Value of the order without and with what comes back of it, by class; value of what follows
-        within the horizon, by whether the home channel is closed and by class.
+    Attributes
+    ----------
+    gross, net
+        The order, without and with what comes back of it within the horizon, by class.
+    later
+        What follows upon it within the horizon, by whether the home channel is closed and by
+        class.
     """
+
+    gross: Floats
+    net: Floats
+    later: Floats
+
+
+def first_orders(company: Company, horizon: int) -> list[First]:
+    """Give for each day of the horizon what a first order is worth."""
     terms = company.world.subscription
     last = company.day + horizon
     days = [day_effects(company.world, n) for n in range(company.day + 1, last + 1)]
@@ -310,7 +328,7 @@ def _new_customers(company: Company, horizon: int) -> list[tuple[Floats, Floats,
         later = np.einsum("p,lpc->lc", shares, here[:, at])
         if terms:
             fee = np.full(len(company.classes), day.prices * shares @ [p.fee for p in plans])
-            made.append((fee, fee, later))
+            made.append(First(fee, fee, later))
         else:
-            made.append((*_order_value(company, day, last), later))
+            made.append(First(*_order_value(company, day, last), later))
     return made

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def load_world(name: str) -> World:
     )
 
 
+@cache
 def _shipped() -> dict[str, dict[str, Any]]:
     entries: dict[str, dict[str, Any]] = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
     return entries

@@ -8,7 +8,14 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from pipelines.worlds.ahead import Outlook, Situations, customers_ahead, prospects_ahead
+from pipelines.worlds.ahead import (
+    First,
+    Outlook,
+    Situations,
+    customers_ahead,
+    first_orders,
+    prospects_ahead,
+)
 from pipelines.worlds.company import Company
 from pipelines.worlds.draws import Floats, Ints
 from pipelines.worlds.posterior import Posterior
@@ -52,7 +59,8 @@ def truth_of(company: Company, horizon: int, posterior: Posterior | None) -> Tru
     """
     ids = np.arange(company.known)
     cells = company.state.cells(ids, company.day, company.world.effects)
-    nothing = _case(company, horizon, posterior, NOTHING, cells)
+    ahead = _Ahead(company, horizon, posterior, cells, first_orders(company, horizon))
+    nothing = _case(ahead, NOTHING)
     returns = _returns_to_come(company, horizon)
     as_of = company.world.starts + timedelta(days=company.day)
     customers = pl.DataFrame(
@@ -80,7 +88,7 @@ def truth_of(company: Company, horizon: int, posterior: Posterior | None) -> Tru
             known_expected_spend=nothing.known.spend - returns,
         )
     actions = pl.concat(
-        _effects(company, ids, nothing, _case(company, horizon, posterior, place, cells), place)
+        _effects(company, ids, nothing, _case(ahead, place), place)
         for place in range(1, len(company.responses.names))
     )
     return Truth(customers, actions)
@@ -107,26 +115,35 @@ def _effects(company: Company, ids: Ints, nothing: _Case, acted: _Case, place: i
     return pl.DataFrame(columns)
 
 
-def _case(
-    company: Company, horizon: int, posterior: Posterior | None, place: int, cells: Ints
-) -> _Case:
+@dataclass(frozen=True)
+class _Ahead:
+    """What all actions have in common: the company, the horizon, who is in which state."""
+
+    company: Company
+    horizon: int
+    posterior: Posterior | None
+    cells: Ints
+    firsts: list[First]
+
+
+def _case(ahead: _Ahead, place: int) -> _Case:
     """Give everybody's expectations if an action is taken, or none."""
-    rows, where = _situations(company, horizon, place, cells)
+    company = ahead.company
+    rows, where = _situations(ahead, place)
     prospect = company.state.orders[: company.known] == 0
     tables = np.empty((len(_TABLES), company.known, len(company.classes), 2), dtype=np.float32)
-    for ids, ahead in (
+    for ids, look in (
         (np.flatnonzero(prospect), _prospects),
         (np.flatnonzero(~prospect), _customers),
     ):
         used, at = np.unique(where[ids], return_inverse=True)
         if len(ids):
-            outlook = ahead(company, _take(rows, used), horizon)
+            outlook = look(ahead, _take(rows, used))
             open_ = company.state.complaining[ids].astype(np.int64)
-            tables[:, ids] = _after_annoyance(company, outlook, place)[:, at, :, open_].swapaxes(
-                0, 1
-            )
+            laid = _after_annoyance(company, outlook, place)
+            tables[:, ids] = laid[:, at, :, open_].swapaxes(0, 1)
     true = _true(company, tables)
-    return _Case(true, _known(company, posterior, tables) if posterior else None)
+    return _Case(true, _known(company, ahead.posterior, tables) if ahead.posterior else None)
 
 
 _TABLES = ("none", "value", "share", "amount")
@@ -138,13 +155,13 @@ def _take(rows: Situations, places: Ints) -> Situations:
     return Situations(**{name: column[places] for name, column in vars(rows).items()})
 
 
-def _customers(company: Company, rows: Situations, horizon: int) -> Outlook:
-    return customers_ahead(company, rows, horizon)
+def _customers(ahead: _Ahead, rows: Situations) -> Outlook:
+    return customers_ahead(ahead.company, rows, ahead.horizon)
 
 
-def _prospects(company: Company, rows: Situations, horizon: int) -> Outlook:
+def _prospects(ahead: _Ahead, rows: Situations) -> Outlook:
     """Look ahead for prospects, of whom none has a complaint open."""
-    outlook = prospects_ahead(company, rows, horizon)
+    outlook = prospects_ahead(ahead.company, rows, ahead.horizon, ahead.firsts)
     return Outlook(**{name: array[:, :, None] for name, array in vars(outlook).items()})
 
 
@@ -216,21 +233,22 @@ def _usual_order(company: Company, posterior: Posterior) -> Floats | float:
     return usual
 
 
-def _situations(company: Company, horizon: int, place: int, cells: Ints) -> tuple[Situations, Ints]:
+def _situations(ahead: _Ahead, place: int) -> tuple[Situations, Ints]:
     """Give the different situations that people are in, and which is whose."""
+    company = ahead.company
     state, everybody = company.state, slice(company.known)
     if place == NOTHING:
         action = state.working(everybody, company.day + 1)
         cell = np.where(action > 0, state.cell[everybody], 0)
         until = np.where(action > 0, state.works_until[everybody], NEVER)
     else:
-        action, cell = np.full(company.known, place), cells
+        action, cell = np.full(company.known, place), ahead.cells
         until = np.full(company.known, company.day + company.world.effects.window_days)
     lost = {change.channel_lost for change in company.world.breaks} - {None}
     channels = list(company.world.orders.channels)
     at_lost = np.isin(company.people.channel[everybody], [channels.index(str(c)) for c in lost])
     decides = state.decides[everybody]
-    decides = np.where(decides > company.day + horizon, NEVER, decides)
+    decides = np.where(decides > company.day + ahead.horizon, NEVER, decides)
     plan = np.where(decides == NEVER, 0, company.people.plan[everybody])
     table = np.column_stack([action, cell, until, at_lost, decides, plan]).astype(np.int64)
     rows, where = np.unique(table, axis=0, return_inverse=True)
