@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -176,6 +177,8 @@ Fault = Callable[[Shop, Path], Awaitable[list[Counts]]]
 def run(faults: dict[str, Fault], workspace: Path | None) -> list[Counts]:
     """Run some faults, each on a copy of its own; without a workspace the demo's is made."""
     settle_process()
+    # Whoever ends this ends the servers that it started with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     found: list[Counts] = []
     with tempfile.TemporaryDirectory(prefix="lifecycle-faults-") as folder:
         shop = two_models(workspace or demo_of(Path(folder) / "demo"), Path(folder) / "shop")
