@@ -166,6 +166,7 @@ def test_an_answer_that_is_not_that_of_its_model_and_day_is_told(running: Runnin
     assert "unknown" in truth.wrong(replace(seen, status=404))
 
 
+@pytest.mark.full
 def test_a_worker_that_is_killed_comes_back_and_nothing_is_lost(
     trained: dict[str, Any], tmp_path: Path
 ):
