@@ -77,7 +77,7 @@ def probability_change(probability: Floats, shift: Floats | float) -> Floats:
     Solved for the difference, which is exact where there is none: certain buyers and certain
     non-buyers are not moved.
 
-    >>> probability_change(np.array([0.0, 0.5, 1.0]), math.expm1(math.log(3))).round(9).tolist()
+    >>> probability_change(np.array([0.0, 0.5, 1.0]), np.expm1(np.log(3))).round(9).tolist()
     [0.0, 0.25, 0.0]
     """
     return probability * (1 - probability) * shift / (1 + probability * shift)
@@ -106,7 +106,7 @@ def incremental_values(effects: Effects, outlook: Outlook) -> Floats:
     >>> nothing = {"low": 0, "mid": 0, "high": 0}
     >>> coupon = Action(key="coupon", name_en="Coupon", name_zh="优惠券", purpose="marketing",
     ...     stages=["new"], channel="email", contact_cost=1, incentive={"amount": 5},
-    ...     redemption_rate=0.8, lift_log_odds={"low": 0, "mid": math.log(3), "high": 2},
+    ...     redemption_rate=0.8, lift_log_odds={"low": 0, "mid": np.log(3), "high": 2},
     ...     lift_spend=nothing, cooldown_days=0)
     >>> customer = Outlook(np.array([0.5]), np.array([100.0]), np.array([0.0]), margin=0.4)
     >>> incremental_values(Effects.of([coupon]), customer)[:2, 0, 0].round(9).tolist()
