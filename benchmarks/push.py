@@ -23,22 +23,12 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from features.settings import Settings
-from features.workspace import Workspace
+from benchmarks.faults.shop import demo_of
 from pipelines.cdnow import LAST_DAY
-from pipelines.context import Context
-from pipelines.demo import demo, prepare_workspace
 
 LIFECYCLE = Path(sys.executable).with_name("lifecycle")
 START_SECONDS = 300
 WARM = 3
-
-
-def trained(folder: Path) -> None:
-    """Make the demo's workspace, without a search for parameters."""
-    prepare_workspace(Workspace(folder))
-    settings = Settings.load(file=folder / "lifecycle.yaml", overrides={"training": {"trials": 0}})
-    demo(Context(Workspace(folder), settings))
 
 
 @contextmanager
@@ -102,7 +92,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder) / "workspace"
         if asked.workspace is None:
-            trained(workspace)
+            demo_of(workspace)
         else:
             shutil.copytree(asked.workspace, workspace)
         first = date.fromisoformat(LAST_DAY)
