@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -205,7 +205,7 @@ class Scorer:
             "action_value_high": chosen.action_value_high.tolist(),
             "action_effect": chosen.provenance.tolist(),
             "action_note": [note_text(note) for note in chosen.note.tolist()],
-            "actions": [[asdict(one) for one in best] for best in chosen.ranking()],
+            "actions": [[one._asdict() for one in best] for best in chosen.ranking()],
             "flags": [self.flags(*flag) for flag in flags],
         }
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
