@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,11 @@ def ingested(export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained(export: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A workspace that has been through every verb, and what each said."""
+def trained(export: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """A workspace that has been through every verb, and what each said.
+
+    Tests that serve from it or push to it work on a copy: what they leave would be others' start.
+    """
     workspace = tmp_path_factory.mktemp("trained") / "workspace"
     out = workspace.parent / "scores.parquet"
     said = {
@@ -58,7 +61,11 @@ def trained(export: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         "promote": succeed(workspace, "promote"),
         "score": succeed(workspace, "score", "--as-of", shop.LAST_DAY, "--out", out),
     }
-    return {"workspace": workspace, "out": out, **said}
+    pushes = workspace / "data" / "pushes.db"
+    decisions = sorted((workspace / "decisions").glob("*"))
+    yield {"workspace": workspace, "out": out, **said}
+    assert not pushes.exists()
+    assert sorted((workspace / "decisions").glob("*")) == decisions
 
 
 @pytest.fixture(scope="session")

@@ -85,9 +85,14 @@ def lifecycle(workspace: Path, *words: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def live(trained: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    log = tmp_path_factory.mktemp("serve") / "log"
-    with serving(lifecycle(trained["workspace"], "serve"), {}, log) as client:
+def served(trained: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shop's workspace, to be served from."""
+    return shutil.copytree(trained["workspace"], tmp_path_factory.mktemp("served") / "w")
+
+
+@pytest.fixture(scope="module")
+def live(served: Path) -> Iterator[Any]:
+    with serving(lifecycle(served, "serve"), {}, served.with_name("log")) as client:
         yield client
 
 
@@ -363,10 +368,10 @@ def test_a_copied_workspace_serves_and_a_promoted_model_answers_within_seconds(
         assert answer.json()["versions"]["model"] == 2
 
 
-def test_with_keys_only_their_holders_are_answered(trained: dict[str, Any], tmp_path: Path):
+def test_with_keys_only_their_holders_are_answered(served: Path, tmp_path: Path):
     digest = hashlib.sha256(KEY.encode()).hexdigest()
     environment = {"LIFECYCLE_SERVING__API_KEYS__CRM__SHA256": digest}
-    command = lifecycle(trained["workspace"], "serve")
+    command = lifecycle(served, "serve")
     with serving(command, environment, tmp_path / "log") as client:
         assert ask(client, 1).status_code == 401
         assert ask(client, 1).json()["error"]["code"] == "unauthorised"
@@ -382,7 +387,7 @@ def test_without_a_key_it_listens_on_loopback_only(trained: dict[str, Any]):
     assert "without an API key the endpoint listens on loopback only" in result.stderr
 
 
-def test_a_built_bento_starts_and_answers(trained: dict[str, Any], tmp_path: Path):
+def test_a_built_bento_starts_and_answers(served: Path, tmp_path: Path):
     home = {"BENTOML_HOME": str(tmp_path / "bentos"), "BENTOML_DO_NOT_TRACK": "True"}
     bentoml = str(Path(sys.executable).with_name("bentoml"))
     built = subprocess.run(
@@ -394,7 +399,7 @@ def test_a_built_bento_starts_and_answers(trained: dict[str, Any], tmp_path: Pat
     )
     assert built.returncode == 0, built.stdout + built.stderr
     tag = built.stdout.strip().splitlines()[-1].removeprefix("__tag__:")
-    environment = {**home, "LIFECYCLE_WORKSPACE": str(trained["workspace"])}
+    environment = {**home, "LIFECYCLE_WORKSPACE": str(served)}
     with serving(
         [bentoml, "serve", tag, "--host", "127.0.0.1"], environment, tmp_path / "log"
     ) as client:

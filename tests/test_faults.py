@@ -65,8 +65,9 @@ def running(
     trained: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Running]:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    shutil.copytree(trained["workspace"], tmp_path / "w")
     workspace = Workspace(tmp_path / "w")
+    shutil.copytree(trained["workspace"], workspace.root)
+    assert not (workspace.data / "pushes.db").exists()
     endpoint = Endpoint.of(workspace, Settings())
     endpoint.live.refresh()
     yield Running(endpoint, Context(workspace, Settings()))

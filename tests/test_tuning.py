@@ -29,6 +29,7 @@ from features.settings import Settings
 from training.trees import DEFAULTS, grow
 from training.tuning.folds import Fold, folds
 from training.tuning.search import Tuned, tune
+from training.tuning.space import FIRST_RANDOM, SPACE
 from training.tuning.studies import Studies, StudyFile
 
 
@@ -90,6 +91,24 @@ def test_a_killed_study_goes_on_to_the_same_result(whole: Tuned, tmp_path: Path)
     assert again == whole
     assert 3 < len(before) < WANTED, "it was killed on the way"
     assert started(tmp_path) == list(range(WANTED)), "what was done is not done again"
+
+
+@pytest.mark.parametrize("number", [2, FIRST_RANDOM + 1])
+def test_a_study_cut_at_any_record_of_a_trial_goes_on_to_the_same_result(
+    number: int, tmp_path: Path
+):
+    """Among the first trials every parameter is drawn alone; later all are drawn together."""
+    wanted = number + 1
+    whole = tuned(Studies(tmp_path / "whole"), wanted)
+    (file,) = (tmp_path / "whole").glob("*.jsonl")
+    lines = file.read_bytes().splitlines(keepends=True)
+    first = next(i for i, at in enumerate(map(json.loads, lines)) if at.get("trial_id") == number)
+    assert len(lines) - first > len(SPACE)
+    for kept in range(first, len(lines)):
+        cut = tmp_path / str(kept)
+        cut.mkdir()
+        (cut / file.name).write_bytes(b"".join(lines[:kept]))
+        assert tuned(Studies(cut), wanted) == whole
 
 
 def test_a_finished_study_is_reused_extended_and_cut(whole: Tuned, tmp_path: Path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial
 
 SPACE: dict[str, BaseDistribution] = {
     "num_leaves": IntDistribution(3, 24, log=True),
@@ -15,16 +17,23 @@ SPACE: dict[str, BaseDistribution] = {
     "feature_fraction": FloatDistribution(0.1, 1.0),
     "bagging_fraction": FloatDistribution(0.4, 1.0),
 }
+FIRST_RANDOM = 8
+"""Trials before a draw leans on what others came to."""
 MOST_ROUNDS = 500
 PATIENCE = 20
 """Trees without a better loss after which a fit stops."""
 
 
-def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Draw one point of the space."""
-    return {
-        name: (trial.suggest_int if isinstance(range_, IntDistribution) else trial.suggest_float)(
-            name, range_.low, range_.high, log=range_.log
-        )
-        for name, range_ in SPACE.items()
-    }
+def draw(trials: Sequence[FrozenTrial], seed: int) -> dict[str, Any]:
+    """Draw one point of the space, given the trials that have their point.
+
+    It is drawn in a study of its own: what a trial holds of a draw that was cut short, and which
+    trials wait, do not move it.
+    """
+    sampler = optuna.samplers.TPESampler(
+        seed=seed, n_startup_trials=FIRST_RANDOM, multivariate=True, constant_liar=True
+    )
+    study = optuna.create_study(sampler=sampler)
+    study.add_trials(trials)
+    point: dict[str, Any] = study.ask(SPACE).params
+    return point

@@ -22,11 +22,10 @@ from optuna.storages.journal import JournalFileBackend
 from features.errors import InputError
 from features.servers import SECONDS, answering, unreachable
 from training.trees import DEFAULTS, Machine, Task, fixed
-from training.tuning.space import MOST_ROUNDS, PATIENCE, SPACE
+from training.tuning.space import FIRST_RANDOM, MOST_ROUNDS, PATIENCE, SPACE
 
 JOIN_SECONDS = 120.0
 """How long a process that joins waits for the study of the training that it joins."""
-FIRST_RANDOM = 8
 FIRST_UNPRUNED = 4
 SETTING = "training.storage"
 
@@ -79,6 +78,7 @@ class Studies:
                 yield optuna.create_study(
                     study_name=name,
                     storage=storage,
+                    sampler=optuna.samplers.RandomSampler(),
                     pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST_UNPRUNED),
                     load_if_exists=True,
                 )

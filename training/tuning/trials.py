@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -15,8 +16,7 @@ from optuna.trial import TrialState, create_trial
 
 from training.trees import DEFAULTS, Machine, Task, grow
 from training.tuning.folds import Fold
-from training.tuning.space import MOST_ROUNDS, PATIENCE, SPACE, suggest
-from training.tuning.studies import FIRST_RANDOM
+from training.tuning.space import MOST_ROUNDS, PATIENCE, SPACE, draw
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,8 @@ class Trials:
     wanted: int
 
     def lay_out(self) -> None:
-        """Add waiting trials up to the wanted number; the defaults are the first."""
+        """Add waiting trials up to the wanted number."""
         there = len(self.study.get_trials(deepcopy=False))
-        if there == 0 < self.wanted:
-            self.study.enqueue_trial({k: v for k, v in DEFAULTS[self.task].items() if k in SPACE})
-            there = 1
         self.study.add_trials(
             [create_trial(state=TrialState.WAITING) for _ in range(there, self.wanted)]
         )
@@ -71,13 +68,10 @@ class Trials:
         Should the other process be alive after all, both come to the same loss, and the first of
         them is kept.
         """
-        draw = np.random.SeedSequence([self.machine.seed, number]).generate_state(1)[0]
-        self.study.sampler = optuna.samplers.TPESampler(
-            seed=int(draw), n_startup_trials=FIRST_RANDOM
-        )
         with suppress(UpdateFinishedTrialError):
+            point = self._point(number)
             trial = optuna.Trial(self.study, self._id(number))
-            parameters = {**DEFAULTS[self.task], **suggest(trial), "rounds": MOST_ROUNDS}
+            parameters = {**DEFAULTS[self.task], **point, "rounds": MOST_ROUNDS}
             losses: list[float] = []
             rounds: list[int] = []
             for fold in self.folds:
@@ -100,6 +94,24 @@ class Trials:
             self.study.tell(
                 trial, loss if math.isfinite(loss) else None, state, skip_if_finished=True
             )
+
+    def _point(self, number: int) -> dict[str, Any]:
+        """Draw the point of a trial, the defaults for the first, and write it to the trial."""
+        if number == 0:
+            point = {name: DEFAULTS[self.task][name] for name in SPACE}
+        else:
+            states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+            others = [
+                trial
+                for trial in self.study.get_trials(deepcopy=False, states=states)
+                if trial.number != number and len(trial.params) == len(SPACE)
+            ]
+            seed = np.random.SeedSequence([self.machine.seed, number]).generate_state(1)[0]
+            point = draw(others, int(seed))
+        for name, range_ in SPACE.items():
+            inner = range_.to_internal_repr(point[name])
+            self.study._storage.set_trial_param(self._id(number), name, inner, range_)
+        return point
 
     def _pruned(self, trial: optuna.Trial, losses: list[float]) -> bool:
         if len(losses) == len(self.folds):
