@@ -4,7 +4,7 @@
 WORKSPACE ?= workspace
 # Two processes of one thread each rather than one of two.
 ALONE = OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1
-WORKERS = -n 2 --dist loadfile
+WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
 
 install: .venv/.installed
 

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from features.settings import Settings, settings_file
 from features.workspace import Workspace
 from serving.endpoint.opening import Endpoint
+from serving.endpoint.routes import site
 
 
 class Routes:
@@ -43,16 +44,20 @@ routes = Routes()
     tracing={"excluded_urls": ".*"},
     traffic={"timeout": 30},
 )
-@bentoml.asgi_app(routes, path="/v1")
+@bentoml.asgi_app(routes, path="/")
 class Lifecycle:
-    """Scores customers under ``/v1``; ``/readyz`` answers when it can."""
+    """Scores customers under ``/v1``; ``/readyz`` answers when it can.
+
+    Mounted at the root, so that no page of BentoML's own stands in its place: that one loads
+    scripts of others.
+    """
 
     def __init__(self) -> None:
         workspace = Workspace(Path(os.environ.get("LIFECYCLE_WORKSPACE", "workspace")))
         settings = Settings.load(settings_file(workspace.root), os.environ)
         self.endpoint = Endpoint.of(workspace, settings)
         self.endpoint.start(settings.serving.access_log)
-        routes.inner = self.endpoint.application
+        routes.inner = site(self.endpoint.application)
 
     async def __is_ready__(self) -> bool:
         """Whether there is a model and a day's features to answer with."""

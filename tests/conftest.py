@@ -16,6 +16,14 @@ from pipelines.console import settle_process
 
 settle_process()
 
+LONGEST = ("test_real_orders.py", "test_spark.py", "test_endpoint.py", "test_backtest.py")
+"""Files begun first: of two processes none waits minutes for the other's last file."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 
 Lifecycle = Callable[..., Any]

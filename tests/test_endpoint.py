@@ -311,7 +311,14 @@ def test_a_chunked_body_is_counted_too(live: httpx.Client):
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/v1/features/score", 405), ("POST", "/v1/nothing", 404), ("GET", "/v1/x", 404)],
+    [
+        ("GET", "/v1/features/score", 405),
+        ("POST", "/v1/nothing", 404),
+        ("GET", "/v1/x", 404),
+        ("GET", "/v1", 404),
+        ("GET", "/docs.json", 404),
+        ("DELETE", "/", 405),
+    ],
 )
 def test_a_wrong_route_gets_the_same_envelope(
     live: httpx.Client, method: str, path: str, status: int
@@ -349,23 +356,30 @@ def files_under(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_copied_workspace_serves_and_a_promoted_model_answers_within_seconds(
+def test_workers_of_a_copied_workspace_serve_and_a_promoted_model_answers_within_seconds(
     trained: dict[str, Any], tmp_path: Path
 ):
-    workspace = tmp_path / "w"
+    workspace, log = tmp_path / "w", tmp_path / "log"
     shutil.copytree(trained["workspace"], workspace)
-    with serving(lifecycle(workspace, "serve"), {}, tmp_path / "log") as client:
-        assert ask(client, 1).json()["versions"]["model"] == 1
+    with serving(lifecycle(workspace, "serve", "--workers", "2"), {}, log) as client:
+
+        def models() -> set[int]:
+            """Which models answer, each over a connection of its own to whichever worker."""
+            url = client.base_url.join("/v1/customers/score")
+            answers = [httpx.post(url, json={"customer_ids": [1]}) for _ in range(20)]
+            assert {answer.status_code for answer in answers} == {200}
+            return {answer.json()["versions"]["model"] for answer in answers}
+
+        assert models() == {1}
         before = files_under(trained["workspace"])
         succeed(workspace, "train", "--horizon-days", 60, "--trials", 0)
         succeed(workspace, "promote", "--force")
         assert files_under(trained["workspace"]) == before, "the original was written to"
         until = time.monotonic() + 15
-        while (answer := ask(client, 1)).json()["versions"]["model"] == 1:
-            assert answer.status_code == 200
+        while models() != {2}:
             assert time.monotonic() < until, "the new model never came"
             time.sleep(0.1)
-        assert answer.json()["versions"]["model"] == 2
+        assert log.read_text().count("initialized") == 2
 
 
 def test_with_keys_only_their_holders_are_answered(served: Path, tmp_path: Path):

@@ -16,8 +16,8 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
 
 from features import __version__
 from features.settings import Scope, ServingSettings
@@ -180,17 +180,6 @@ def application(desk: Desk, settings: ServingSettings, metrics: Metrics) -> Star
     async def page(request: Request) -> Response:
         return HTMLResponse(PAGE)
 
-    async def other(request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        code, message = {
-            404: ("not_found", "there is nothing here; see /v1/docs"),
-            405: ("method_not_allowed", "this route takes another method; see /v1/docs"),
-        }.get(status, ("error", "the request cannot be answered"))
-        response = Refusal(status, code, message).response(request_id_of(request))
-        if isinstance(error, HTTPException) and error.headers:
-            response.headers.update(error.headers)
-        return response
-
     return Starlette(
         routes=[
             Route("/customers/score", door.guarded(customers, "score"), methods=["POST"]),
@@ -202,8 +191,34 @@ def application(desk: Desk, settings: ServingSettings, metrics: Metrics) -> Star
             Route("/openapi.json", describe, methods=["GET"]),
             Route("/docs", page, methods=["GET"]),
         ],
-        exception_handlers={HTTPException: other},
+        exception_handlers={HTTPException: _elsewhere},
     )
+
+
+def site(versioned: Starlette) -> Starlette:
+    """Put the routes under ``/v1``; whatever else is asked for gets the same envelope."""
+
+    async def home(request: Request) -> Response:
+        return RedirectResponse("/v1/docs")
+
+    whole = Starlette(
+        routes=[Mount("/v1", versioned), Route("/", home, methods=["GET"])],
+        exception_handlers={HTTPException: _elsewhere},
+    )
+    whole.router.redirect_slashes = False
+    return whole
+
+
+async def _elsewhere(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    code, message = {
+        404: ("not_found", "there is nothing here; see /v1/docs"),
+        405: ("method_not_allowed", "this route takes another method; see /v1/docs"),
+    }.get(status, ("error", "the request cannot be answered"))
+    response = Refusal(status, code, message).response(request_id_of(request))
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)
+    return response
 
 
 def log_to(stream: TextIO = sys.stderr) -> None:
