@@ -77,6 +77,8 @@ def serving(
         "LIFECYCLE_WORKSPACE": str(workspace),
         "LIFECYCLE_SERVING__API_KEYS__BENCHMARK__SHA256": hashlib.sha256(KEY.encode()).hexdigest(),
         "PYTHONPATH": str(Path(__file__).parent.parent),
+        # MLflow calls uvicorn by name.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "OMP_NUM_THREADS": "1",
         **(more or {}),
     }
@@ -167,6 +169,7 @@ def compare(workspace: Path, rounds: int, seconds: float) -> None:
             load(*way, 1.0)
         for _ in range(rounds):
             for name, way in ways.items():
+                print(f"{name} ...", end="\r", file=sys.stderr, flush=True)
                 latencies, failed, passed = load(*way, seconds)
                 if failed:
                     raise RuntimeError(f"{name}: {failed} of {len(latencies)} requests failed")
@@ -193,7 +196,8 @@ def steady(workspace: Path, rate: float, seconds: float) -> None:
     bodies = [json.dumps({"customer_ids": [one]}).encode() for one in ids]
     product = [sys.executable, "-m", "pipelines.cli", "--workspace", str(workspace), "serve"]
     with serving([*product, "--workers", "2"], workspace, "/readyz", told=2) as ours:
-        load(ours, "/v1/customers/score", bodies, 3.0, rate)
+        # Until the workers have shared the connections out.
+        load(ours, "/v1/customers/score", bodies, seconds, rate)
         latencies, failed, _ = load(ours, "/v1/customers/score", bodies, seconds, rate)
     p50, p99 = np.quantile(latencies, [0.5, 0.99]) * 1000
     print(

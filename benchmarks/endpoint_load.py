@@ -48,6 +48,9 @@ async def _asked(
         await reader.readexactly(length)
         taken.append(time.perf_counter() - due)
         failed += b" 200 " not in head[:16]
+        if b"connection: close" in head.lower():
+            writer.close()
+            reader, writer = await asyncio.open_connection(host, int(port))
         free.put_nowait((reader, writer))
 
     began = time.perf_counter()

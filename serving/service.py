@@ -11,19 +11,21 @@ import os
 from pathlib import Path
 
 import bentoml
-from starlette.applications import Starlette
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from features.settings import Settings, settings_file
 from features.workspace import Workspace
 from serving.endpoint.opening import Endpoint
 from serving.endpoint.routes import site
+from serving.endpoint.sharing import Shared
+
+WORKERS = int(os.environ.get("LIFECYCLE_WORKERS", "1"))
 
 
 class Routes:
     """The application of this worker, made when its service starts."""
 
-    inner: Starlette | None = None
+    inner: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -38,7 +40,7 @@ routes = Routes()
 @bentoml.service(
     name="lifecycle",
     # Of a service that is a class, BentoML asks this alone, and not its own --api-workers.
-    workers=int(os.environ.get("LIFECYCLE_WORKERS", "1")),
+    workers=WORKERS,
     logging={"access": {"enabled": False}},
     # The tracing middleware runs on every request even with no exporter, at half the throughput.
     tracing={"excluded_urls": ".*"},
@@ -57,7 +59,8 @@ class Lifecycle:
         settings = Settings.load(settings_file(workspace.root), os.environ)
         self.endpoint = Endpoint.of(workspace, settings)
         self.endpoint.start(settings.serving.access_log)
-        routes.inner = site(self.endpoint.application)
+        whole = site(self.endpoint.application)
+        routes.inner = Shared(whole) if WORKERS > 1 else whole
 
     async def __is_ready__(self) -> bool:
         """Whether there is a model and a day's features to answer with."""

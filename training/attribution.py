@@ -21,6 +21,7 @@ from scipy.special import logit
 
 from features import catalogue
 from training.dataset import TREE_FEATURES, tree_matrix
+from training.leaves import FEW_ROWS, Leaves
 from training.prior import Prior, column, summary
 
 Float = NDArray[np.float64]
@@ -78,12 +79,29 @@ class PathAttribution:
         return cls(groups, sum(_value(tree["tree_structure"]) for tree in trees))
 
     def attribute(
-        self, booster: lgb.Booster | None, matrix: Float, threads: int = 1
+        self,
+        booster: lgb.Booster | None,
+        matrix: Float,
+        threads: int = 1,
+        leaves: Leaves | None = None,
     ) -> Attribution:
-        """Attribute the trees' raw score; ``booster`` is the one that the paths were read from."""
+        """Attribute the trees' raw score.
+
+        Parameters
+        ----------
+        booster, leaves
+            Those that the paths were read from; by the leaves few rows are quicker.
+        """
         result = np.zeros((len(matrix), len(catalogue.NAMES)))
         if booster is None or not self.groups:
             return Attribution(result, 0.0)
+        if leaves is not None and len(matrix) <= FEW_ROWS:
+            found = leaves.found(tree_matrix(matrix), threads)
+            result[:, _TREE_POSITION] = sum(
+                group.of_leaves(found[:, group.first :] - leaves.starts[group.first])
+                for group in self.groups
+            )
+            return Attribution(result, self.base)
         for start in range(0, len(matrix), CHUNK):
             rows = slice(start, start + CHUNK)
             trees = tree_matrix(matrix[rows])
@@ -132,7 +150,7 @@ class _Group:
 
     def contributions(self, booster: lgb.Booster, rows: Float, threads: int) -> Float:
         """Add up what each feature contributes over these trees, a row a customer."""
-        trees, features = len(self.starts), len(TREE_FEATURES)
+        trees = len(self.starts)
         found = booster.predict(
             rows,
             pred_leaf=True,
@@ -143,10 +161,31 @@ class _Group:
         leaves = np.asarray(found, dtype=np.int32).reshape(-1, trees) + self.starts
         # The leaves' own rows, one after the other: cheaper to count than a sparse product.
         chosen = self.table[leaves.ravel()]
-        begins = np.arange(0, len(rows) * features, features, dtype=np.int32)
-        cells = chosen.indices + np.repeat(begins, np.diff(chosen.indptr[::trees]))
-        sums = np.bincount(cells, weights=chosen.data, minlength=len(rows) * features)
-        return np.asarray(sums, dtype=np.float64).reshape(len(rows), features)
+        return _counted(chosen.indices, chosen.data, np.diff(chosen.indptr[::trees]))
+
+    def of_leaves(self, leaves: NDArray[np.int64]) -> Float:
+        """Do the same for few rows, whose leaves of these trees, and of others after, are given.
+
+        Parameters
+        ----------
+        leaves
+            Rows of the table, shape (n, trees or more).
+        """
+        chosen = leaves[:, : len(self.starts)]
+        pointers = self.table.indptr
+        first, counts = pointers[chosen].ravel(), np.diff(pointers)[chosen]
+        ends = np.cumsum(counts)
+        cells = np.arange(ends[-1]) + np.repeat(first - ends + counts.ravel(), counts.ravel())
+        return _counted(self.table.indices[cells], self.table.data[cells], counts.sum(axis=1))
+
+
+def _counted(features: NDArray[np.int32], values: Float, counts: NDArray[np.int64]) -> Float:
+    """Add up what stands of each feature in rows of so many cells, one after the other."""
+    rows, width = len(counts), len(TREE_FEATURES)
+    begins = np.arange(0, rows * width, width)
+    cells = features + np.repeat(begins, counts)
+    sums = np.bincount(cells, weights=values, minlength=rows * width)
+    return np.asarray(sums, dtype=np.float64).reshape(rows, width)
 
 
 def _value(node: dict[str, Any]) -> float:

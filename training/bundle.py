@@ -227,7 +227,7 @@ class ScorerBundle:
         trees = (
             tree_shap(self.trees.churn, safe, threads)
             if method == "exact"
-            else self.paths.attribute(self.trees.churn, safe, threads)
+            else self.paths.attribute(self.trees.churn, safe, threads, self.trees.leaves[0])
         )
         prior = attribute_prior(self.prior, self.middle, safe, self.horizon_days)
         raw = prior.base + churn.tree_weight * trees.base - churn.centre

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Any, Literal
 
 import lightgbm as lgb
@@ -20,6 +21,7 @@ from training.adjustment import Predicted, adjust, judge
 from training.calendar import Calendar
 from training.dataset import LabelledDay
 from training.judged import Judged
+from training.leaves import FEW_ROWS, Leaves
 from training.rounds import Curve, curve
 from training.trees import Machine, Rows, Task, corrections, fit
 from training.tuning.folds import folds
@@ -50,7 +52,14 @@ class Trees:
 
     def corrections(self, matrix: Float, threads: int = 1) -> tuple[Float, Float]:
         """What both add to the prior, shape (n,) each."""
-        churn, spend = corrections((self.churn, self.spend), matrix, threads)
+        few = self.leaves if len(matrix) <= FEW_ROWS else None
+        churn, spend = corrections((self.churn, self.spend), matrix, threads, few)
+        return churn, spend
+
+    @cached_property
+    def leaves(self) -> tuple[Leaves | None, Leaves | None]:
+        """The leaves of both, read once."""
+        churn, spend = (None if b is None else Leaves.of(b) for b in (self.churn, self.spend))
         return churn, spend
 
 

@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from features import catalogue
 from features.errors import ConflictError, InputError, LifecycleError, ServerError
 from features.ingest.contract import TABLES
 from features.matrix import matrix_of_rows, recoded
@@ -57,6 +58,7 @@ STEP = {"fast": 250, "none": 1000, "exact": 10}
 QUICK_ROWS = 4
 """Customers that are answered for without a thread."""
 _INT64 = 2**63
+_NOTHING: Float = np.empty((0, len(catalogue.NAMES)))
 _MOST_WAITING = 64
 _TABLES = frozenset(TABLES)
 AWAY: tuple[type[Exception], ...] = (ServerError, *outages())
@@ -75,6 +77,16 @@ class Asked:
     route: str
     caller: str
     deadline: Deadline
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of one request, shape (n, features), and whose they are."""
+
+    body: Scored
+    asked: Asked
+    matrix: Float
+    customers: Sequence[CustomerId | None]
 
 
 class Desk:
@@ -114,28 +126,52 @@ class Desk:
             None of them is known, or nothing can answer.
         """
         check_exact(body, len(body.customer_ids))
+        return _given(self.customers_together([(body, asked)])[0])
+
+    def customers_together(
+        self, asking: Sequence[tuple[CustomersRequest, Asked]]
+    ) -> list[ScoreResponse | Refusal]:
+        """Answer several requests for customers by their ids, each as it would be alone.
+
+        Raises
+        ------
+        Refusal
+            Nothing can answer.
+        """
         answering = self.answering()
-        keys = [as_key(customer, answering.integer_keys) for customer in body.customer_ids]
-        unique = list(dict.fromkeys(key for key in keys if key is not None))
-        found: dict[CustomerId, Answer] = {}
-        if unique:
-            matrix, known = self._read(answering, unique)
-            rows = np.flatnonzero(known)
-            scored = self._answers(
-                answering, body, matrix[rows], [unique[row] for row in rows], asked
-            )
-            found = {unique[row]: answer for row, answer in zip(rows, scored, strict=True)}
-        unknown = [
-            customer
-            for customer, key in zip(body.customer_ids, keys, strict=True)
-            if key is None or key not in found
+        keys = [[as_key(one, answering.integer_keys) for one in b.customer_ids] for b, _ in asking]
+        # What one request asks for twice is answered once.
+        wanted = [list(dict.fromkeys(key for key in one if key is not None)) for one in keys]
+        unique = list(dict.fromkeys(key for one in wanted for key in one))
+        matrix, known = self._read(answering, unique) if unique else (_NOTHING, [])
+        place = {key: row for row, key in enumerate(unique) if known[row]}
+        parts = []
+        for (body, asked), one in zip(asking, wanted, strict=True):
+            found = [key for key in one if key in place]
+            parts.append(Part(body, asked, matrix[[place[key] for key in found]], found))
+        answers = self._answers(answering, parts)
+        return [
+            self._of_customers(answering, part, own, dict(zip(part.customers, said, strict=True)))
+            for part, own, said in zip(parts, keys, answers, strict=True)
         ]
-        if not found:
-            self._metrics.answered([], len(unknown))
-            raise _unknown(unknown, answering)
+
+    def _of_customers(
+        self,
+        answering: Answering,
+        part: Part,
+        keys: Sequence[CustomerId | None],
+        found: Mapping[CustomerId | None, Answer],
+    ) -> ScoreResponse | Refusal:
+        """Put what was found in the order in which it was asked for."""
+        asked_for = part.body.customer_ids  # type: ignore[union-attr]
+        unknown = [
+            one for one, key in zip(asked_for, keys, strict=True) if key is None or key not in found
+        ]
         results = [found[key] for key in keys if key is not None and key in found]
         self._metrics.answered(results, len(unknown))
-        return self._response(answering, asked, results, unknown)
+        if not found:
+            return _unknown(unknown, answering)
+        return self._response(answering, part.asked, results, unknown)
 
     def features(self, body: FeaturesRequest, asked: Asked) -> ScoreResponse:
         """Answer for rows that stand in the request.
@@ -146,13 +182,30 @@ class Desk:
             A row cannot be one, or nothing can answer.
         """
         check_exact(body, len(body.rows))
+        return _given(self.features_together([(body, asked)])[0])
+
+    def features_together(
+        self, asking: Sequence[tuple[FeaturesRequest, Asked]]
+    ) -> list[ScoreResponse | Refusal]:
+        """Answer several requests with rows in them, each as it would be alone.
+
+        Raises
+        ------
+        Refusal
+            A row cannot be one, or nothing can answer.
+        """
         answering = self.answering()
-        rows = [checked_row(place, row) for place, row in enumerate(body.rows)]
-        matrix = matrix_of_rows(rows, answering.scorer.bundle.vocabulary)
-        customers = [row.customer_id for row in body.rows]
-        answers = self._answers(answering, body, matrix, customers, asked)
-        self._metrics.answered(answers, 0)
-        return self._response(answering, asked, answers, [])
+        vocabulary = answering.scorer.bundle.vocabulary
+        parts = []
+        for body, asked in asking:
+            rows = [checked_row(place, row) for place, row in enumerate(body.rows)]
+            customers = [row.customer_id for row in body.rows]
+            parts.append(Part(body, asked, matrix_of_rows(rows, vocabulary), customers))
+        responses: list[ScoreResponse | Refusal] = []
+        for part, answers in zip(parts, self._answers(answering, parts), strict=True):
+            self._metrics.answered(answers, 0)
+            responses.append(self._response(answering, part.asked, answers, []))
+        return responses
 
     def foresight(self, body: ForesightRequest, asked: Asked) -> ScoreResponse:
         """Answer for a customer as after some events, which are not kept.
@@ -182,7 +235,7 @@ class Desk:
             raise Refusal(503, "not_ready", str(error), 5.0) from None
         if matrix is None:
             raise _unknown([body.customer_id], answering)
-        answers = self._answers(answering, body, matrix, [key], asked)
+        (answers,) = self._answers(answering, [Part(body, asked, matrix, [key])])
         self._metrics.answered(answers, 0)
         return self._response(answering, asked, answers, [])
 
@@ -203,7 +256,7 @@ class Desk:
         archive = self._recorder.archive if self._recorder is not None else None
         past = history_of(key, archive, self._scores, MOST_HISTORY)
         body = CustomersRequest([key], "exact", language)
-        answers = self._answers(answering, body, matrix, [key], asked)
+        (answers,) = self._answers(answering, [Part(body, asked, matrix, [key])])
         self._metrics.answered(answers, 0)
         return CustomerView(
             asked.request_id,
@@ -290,58 +343,56 @@ class Desk:
                 503, "store_unreachable", "the online features cannot be read just now", 1.0
             ) from None
 
-    def _answers(
-        self,
-        answering: Answering,
-        body: Scored,
-        matrix: Float,
-        customers: Sequence[CustomerId | None],
-        asked: Asked,
-    ) -> list[Answer]:
+    def _answers(self, answering: Answering, parts: Sequence[Part]) -> list[list[Answer]]:
+        """Score the rows of some requests, those at once that want the same, and keep each."""
         scorer = answering.scorer
-        ids = decision_ids(scorer.deciders, customers, matrix)
-        answers: list[Answer] = []
-        step = STEP[body.reasons]
-        for start in range(0, len(matrix), step):
-            asked.deadline.check()
-            part = np.ascontiguousarray(matrix[start : start + step])
-            scores = scorer.score(part, reasons=body.reasons, language=body.lang)
-            answers += [
-                Answer(customer_id=customers[place], decision_id=ids[place], **answer)
-                for place, answer in enumerate(scorer.answers(scores), start=start)
-            ]
-        if answers:
-            self._record(answering, body, matrix, ids, customers, answers, asked)
+        alike: dict[tuple[Reasons, Language], list[int]] = {}
+        for place, part in enumerate(parts):
+            alike.setdefault((part.body.reasons, part.body.lang), []).append(place)
+        answers: list[list[Answer]] = [[] for _ in parts]
+        for (reasons, language), places in alike.items():
+            matrix = np.concatenate([parts[place].matrix for place in places])
+            customers = [one for place in places for one in parts[place].customers]
+            ids = decision_ids(scorer.deciders, customers, matrix)
+            said: list[Answer] = []
+            for start in range(0, len(matrix), STEP[reasons]):
+                for place in places:
+                    parts[place].asked.deadline.check()
+                rows = np.ascontiguousarray(matrix[start : start + STEP[reasons]])
+                scores = scorer.score(rows, reasons=reasons, language=language)
+                said += [
+                    Answer(customer_id=customers[at], decision_id=ids[at], **answer)
+                    for at, answer in enumerate(scorer.answers(scores), start=start)
+                ]
+            start = 0
+            for place in places:
+                own = slice(start, start := start + len(parts[place].matrix))
+                answers[place] = said[own]
+                if said[own]:
+                    self._record(answering, parts[place], ids[own], said[own])
         return answers
 
     def _record(
-        self,
-        answering: Answering,
-        body: Scored,
-        matrix: Float,
-        ids: list[str],
-        customers: Sequence[CustomerId | None],
-        answers: Sequence[Answer],
-        asked: Asked,
+        self, answering: Answering, part: Part, ids: list[str], answers: Sequence[Answer]
     ) -> None:
         """Keep what was decided before it is given: an answer that cannot be kept is none."""
         if self._recorder is None:
             return
         scorer = answering.scorer
         decided = Decided(
-            request_id=asked.request_id,
+            request_id=part.asked.request_id,
             at=time.time_ns() // 1000,
-            route=asked.route,
-            caller=asked.caller,
+            route=part.asked.route,
+            caller=part.asked.caller,
             model_version=scorer.model_version,
             playbook=scorer.playbook_version,
             consent_unknown=scorer.consent_unknown,
-            language=body.lang,
-            reasons=body.reasons,
+            language=part.body.lang,
+            reasons=part.body.reasons,
             shadow=False,
             decision_ids=ids,
-            customers=list(customers),
-            features=matrix.tobytes(),
+            customers=list(part.customers),
+            features=part.matrix.tobytes(),
             answers=list(answers),
         )
         try:
@@ -360,7 +411,7 @@ class Desk:
                     (
                         answering.shadow,
                         recoded(
-                            matrix,
+                            part.matrix,
                             scorer.bundle.vocabulary,
                             answering.shadow.bundle.vocabulary,
                         ),
@@ -417,6 +468,12 @@ class Desk:
     ) -> ScoreResponse:
         versions = Versions(**answering.scorer.versions())
         return ScoreResponse(asked.request_id, versions, self.state(answering), results, unknown)
+
+
+def _given(answer: ScoreResponse | Refusal) -> ScoreResponse:
+    if isinstance(answer, Refusal):
+        raise answer
+    return answer
 
 
 def _cannot_keep(error: Exception) -> Refusal:

@@ -36,6 +36,7 @@ from serving.endpoint.messages import (
 from serving.endpoint.metrics import Metrics
 from serving.endpoint.openapi import PAGE, openapi
 from serving.endpoint.refusals import REQUEST_ID, Refusal
+from serving.endpoint.together import Together
 from serving.sentences import LANGUAGES
 
 MOST_BYTES = 2 * 1024 * 1024
@@ -131,17 +132,18 @@ def application(desk: Desk, settings: ServingSettings, metrics: Metrics) -> Star
         Who may ask, and how much is taken on.
     """
     door = Door(settings, metrics)
+    by_id, by_row = Together(desk.customers_together), Together(desk.features_together)
 
     async def customers(request: Request, asked: Asked) -> object:
         body = await _read(request, CustomersRequest, asked)
         if desk.is_quick(len(body.customer_ids), body.reasons):
-            return desk.customers(body, asked)
+            return await by_id.ask((body, asked))
         return await run_in_threadpool(desk.customers, body, asked)
 
     async def features(request: Request, asked: Asked) -> object:
         body = await _read(request, FeaturesRequest, asked)
         if desk.is_quick(len(body.rows), body.reasons):
-            return desk.features(body, asked)
+            return await by_row.ask((body, asked))
         return await run_in_threadpool(desk.features, body, asked)
 
     async def foresight(request: Request, asked: Asked) -> object:
