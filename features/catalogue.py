@@ -11,7 +11,7 @@ from typing import Literal
 
 from features.ingest.contract import KINDS, Table
 
-VERSION = 2
+VERSION = 3
 """Raised whenever a feature is added, removed or given another meaning."""
 
 WINDOW_DAYS = (7, 14, 30, 60, 90, 180, 365)
@@ -322,6 +322,12 @@ def _profile() -> list[Feature]:
         ("was_referred", "count", "0 or 1", "a row by then names who referred the customer"),
         ("referred_customers", "count", "customers", "whose rows by then name this one"),
         ("days_since_referral", "count", "days", "days since the last of these registered"),
+        (
+            "marketing_consent",
+            "count",
+            "0 or 1",
+            "the newest word on it: marketing is allowed; it filters actions, no model learns it",
+        ),
     )
 
 

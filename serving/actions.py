@@ -22,6 +22,8 @@ from training.stages import STAGES
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 _MID = LEVELS.index("mid")
+_OF_CUSTOMERS = {"open_complaint": "complaint_open", "open_checkout": "checkout_open"}
+"""What an action can need of a customer, and what says so."""
 RANKED = 3
 """Actions that are told of one customer, the best first."""
 
@@ -33,6 +35,9 @@ NOTE_TEXTS: dict[str, str] = {
     "none_consent_refused": "An action would pay, but the customer refuses marketing.",
     "none_consent_unknown": "An action would pay, but whether the customer consents to marketing "
     "is unknown; ask for consent.",
+    "none_complaint_open": "An action would pay, but marketing waits until the customer's "
+    "complaint is resolved.",
+    "none_cooling_down": "An action would pay, but the customer had it too short a time ago.",
     "none_not_worth_it": "No action is worth more than it costs.",
     "none_no_action": "The playbook has no action for this stage that the data at hand allow.",
     "none_value_unknown": "The predictions for this customer are unknown, so no action can be "
@@ -41,6 +46,34 @@ NOTE_TEXTS: dict[str, str] = {
 }
 NOTES: tuple[str, ...] = tuple(NOTE_TEXTS)
 ALLOWED, REFUSED, UNKNOWN = 1, 0, -1
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands between customers and actions, one row for each; unknown is as if it were not.
+
+    Attributes
+    ----------
+    complaint_open
+        Marketing waits.
+    checkout_open
+        Something was begun to be bought, and not paid.
+    last_action
+        What the customer was last treated with: its place in the menu, below 0 for none of them.
+    days_since_action : float64 array
+        How long ago that was.
+    """
+
+    complaint_open: Flags
+    checkout_open: Flags
+    last_action: NDArray[np.intp]
+    days_since_action: Floats
+
+    @classmethod
+    def unknown(cls, rows: int) -> Standing:
+        """Nothing is known of so many customers."""
+        no = np.zeros(rows, dtype=np.bool_)
+        return cls(no, no, np.full(rows, -1), np.full(rows, np.inf))
 
 
 @dataclass(frozen=True)
@@ -63,6 +96,7 @@ class Menu:
     lost: Flags
     is_marketing: Flags
     needs: tuple[frozenset[str], ...]
+    cooldown_days: Floats
 
     @classmethod
     def of(cls, playbook: Playbook) -> Menu:
@@ -77,11 +111,23 @@ class Menu:
             (within & let_go).any(axis=1),
             np.array([action.purpose == "marketing" for action in actions]),
             tuple(frozenset(action.needs) for action in actions),
+            np.array([float(action.cooldown_days) for action in actions]),
         )
 
-    def has(self, available_data: frozenset[str]) -> Flags:
-        """Whether what each action needs is there."""
-        return np.array([needs <= available_data for needs in self.needs], dtype=np.bool_)
+    def has(self, available_data: frozenset[str], standing: Standing) -> Flags:
+        """Whether what each action needs is there, by customer and action."""
+        tables = [needs - _OF_CUSTOMERS.keys() <= available_data for needs in self.needs]
+        there = np.broadcast_to(np.array(tables), (len(standing.last_action), len(tables))).copy()
+        for need, named in _OF_CUSTOMERS.items():
+            needing = np.array([need in needs for needs in self.needs])
+            there[:, needing] &= getattr(standing, named)[:, None]
+        return there
+
+    def waits(self, standing: Standing) -> tuple[Flags, Flags]:
+        """Whether each action waits for a complaint to be resolved, and for its cooldown."""
+        complaint = standing.complaint_open[:, None] & self.is_marketing
+        last = standing.last_action[:, None] == np.arange(len(self.keys))
+        return complaint, last & (standing.days_since_action[:, None] < self.cooldown_days)
 
 
 @dataclass(frozen=True)
@@ -186,12 +232,13 @@ def choose(
     consent: ArrayLike,
     consent_unknown: Literal["refuse", "plan"],
     available_data: frozenset[str],
+    standing: Standing | None = None,
 ) -> Choices:
     """Choose for every customer the action worth most, where doing nothing is worth 0.
 
-    An action is a candidate in its stages, where the data that it needs are available; marketing
-    only with consent. Costs and effects are the playbook's; cooldowns and capacities are left to
-    the plan that is made of these choices.
+    An action is a candidate in its stages, where the data that it needs are available, and not
+    again within its cooldown; marketing only with consent, and not while a complaint is open. Costs
+    and effects are the playbook's; capacities are left to the plan that is made of these choices.
 
     Parameters
     ----------
@@ -210,7 +257,9 @@ def choose(
     consent_unknown : {"refuse", "plan"}
         Whether unknown consent counts as refused, or allows a plan, which the note then says.
     available_data : frozenset of str
-        What is there of `serving.playbook.NEEDS`.
+        What is there of `serving.playbook.NEEDS` for the company as a whole.
+    standing : Standing, optional
+        What is known of each customer.
 
     Raises
     ------
@@ -259,19 +308,25 @@ def choose(
     permitted = consents == ALLOWED
     if consent_unknown == "plan":
         permitted |= consents == UNKNOWN
-    eligible = menu.in_stage[stages] & menu.has(available_data)
+    standing = standing or Standing.unknown(len(stages))
+    eligible = menu.in_stage[stages] & menu.has(available_data, standing)
     worth = incremental_values(menu.effects, outlook)
-    candidate = eligible & (permitted[:, None] | ~menu.is_marketing) & (worth[_MID] > 0)
+    complaint, cooling = menu.waits(standing)
+    pays = eligible & (worth[_MID] > 0)
+    allowed = pays & (permitted[:, None] | ~menu.is_marketing)
+    settled = allowed & ~complaint
+    candidate = settled & ~cooling
     # Of equals the first: a manager's order counts.
     best = np.where(candidate, worth[_MID], -np.inf).argmax(axis=1)
     chosen = candidate.any(axis=1)
     ends = np.where(chosen, worth[:, np.arange(len(stages)), best], 0.0)
-    # What an action would be worth if consent were no matter tells why nothing is done: -inf
+    # What an action would be worth if nothing stood in between tells why nothing is done: -inf
     # without any candidate, NaN if it is unknown.
     potential = np.where(eligible, worth[_MID], -np.inf).max(axis=1)
     index = np.where(chosen, best + 1, 0).astype(np.int16)
     is_marketing = chosen & menu.is_marketing[best]
-    note = _notes(chosen, is_marketing, menu.lost[stages], consents, potential)
+    stopped = _Stopped(allowed.any(axis=1), settled.any(axis=1))
+    note = _notes(chosen, is_marketing, menu.lost[stages], consents, potential, stopped)
     # Its value stays 0: letting go is doing nothing, with the reason said.
     keys = (NONE, *menu.keys)
     if LET_GO in keys:
@@ -282,19 +337,29 @@ def choose(
     return Choices(keys, index, ends[_MID], low, high, note, provenance, worth, candidate)
 
 
+class _Stopped(NamedTuple):
+    """How far customers' paying actions came: past consent, and past an open complaint."""
+
+    allowed: Flags
+    settled: Flags
+
+
 def _notes(
     chosen: Flags,
     is_marketing: Flags,
     lost: Flags,
     consents: NDArray[np.int8],
     potential: Floats,
+    stopped: _Stopped,
 ) -> NDArray[np.int8]:
     conditions = {
         "plan_only_consent_unknown": is_marketing & (consents == UNKNOWN),
         "recommended": chosen,
         "none_no_action": np.isneginf(potential),
         "none_value_unknown": np.isnan(potential),
-        # Nothing was chosen although something would pay: only consent stands in between.
+        # Nothing was chosen although something would pay: what stands in between.
+        "none_cooling_down": stopped.settled,
+        "none_complaint_open": stopped.allowed,
         "none_consent_refused": (potential > 0) & (consents == REFUSED),
         "none_consent_unknown": potential > 0,
         "let_go": lost & (potential < 0),

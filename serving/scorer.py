@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from features import catalogue
 from features.days import day_number, day_of
 from features.settings import ServingSettings
-from serving.actions import Choices, Menu, choose, note_text
+from serving.actions import UNKNOWN as UNKNOWN_CONSENT
+from serving.actions import Choices, Menu, Standing, choose, note_text
 from serving.bands import BANDS, UNKNOWN, risk_band, value_band
 from serving.playbook import Playbook, load_playbook
 from serving.reasons import Reasons, explain
@@ -139,11 +140,12 @@ class Scorer:
             predictions.spend_if_purchase,
             predictions.spend_if_none,
             margin=self.bundle.terms.margin,
-            consent=np.full(len(matrix), -1),
+            consent=np.nan_to_num(_fact(matrix, "marketing_consent"), nan=UNKNOWN_CONSENT),
             consent_unknown=self.consent_unknown,
             available_data=self.bundle.data_available,
+            standing=self._standing(matrix),
         )
-        as_of_day = matrix[:, _POSITION["as_of_day"]].astype(np.int64)
+        as_of_day = _fact(matrix, "as_of_day").astype(np.int64)
         risk = risk_band(predictions.churn_probability, self.bundle.thresholds)
         return Scores(
             as_of_day,
@@ -154,9 +156,26 @@ class Scorer:
             choices,
             self._reasons(matrix, predictions.prospect, threads, reasons, language),
             reasons,
-            matrix[:, _POSITION["purchase_days"]] == 1,
+            _fact(matrix, "purchase_days") == 1,
             as_of_day < day_number(self.bundle.as_of),
         )
+
+    def _standing(self, matrix: Float) -> Standing:
+        """Read what stands between customers and actions out of their facts."""
+        code = _fact(matrix, "treatment_last")
+        return Standing(
+            _fact(matrix, "complaint_open") > 0,
+            _fact(matrix, "checkout_90d") > np.nan_to_num(_fact(matrix, "payment_90d")),
+            self._treated_with[np.nan_to_num(code, nan=-1).astype(np.int64)],
+            np.nan_to_num(_fact(matrix, "days_since_treatment"), nan=np.inf),
+        )
+
+    @cached_property
+    def _treated_with(self) -> NDArray[np.intp]:
+        """Place in the menu of each code of a last treatment; the last two are of all others."""
+        labels = self.bundle.vocabulary.labels.get("treatment_last", ())
+        place = {key: number for number, key in enumerate(self._menu.keys)}
+        return np.array([*(place.get(label, -1) for label in labels), -1, -1], np.intp)
 
     def _reasons(
         self,
@@ -239,6 +258,11 @@ class Scorer:
         if in_sample:
             flags.append("in_sample")
         return flags + [f"clv_{months}m_extrapolated" for months in self.bundle.extrapolated]
+
+
+def _fact(matrix: Float, name: str) -> Float:
+    values: Float = matrix[:, _POSITION[name]]
+    return values
 
 
 def _band(code: int) -> str | None:

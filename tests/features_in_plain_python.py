@@ -475,6 +475,13 @@ def profile(
             said = next(iter(stated(todays, column)), None)
         return said
 
+    words = [row for row in versions if row["marketing_consent"] is not None]
+    last = max((row["valid_from"] for row in words), default=None)
+    newest = [row for row in words if row["valid_from"] == last] or [
+        row
+        for row in (*static, *rows)
+        if row["valid_from"] is None and row["marketing_consent"] is not None
+    ]
     cost = attribute("acquisition_cost", "acquisition_cost_e4")
     return {
         "registered_days": today - min(days) if days else None,
@@ -486,6 +493,9 @@ def profile(
         "region": attribute("region", "region"),
         "age_group": attribute("age_group", "age_group"),
         "was_referred": int(bool(stated(rows, "referred_by"))) if rows else None,
+        "marketing_consent": int(all(row["marketing_consent"] for row in newest))
+        if newest
+        else None,
     }
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import InputError
-from serving.actions import NOTES, RANKED, Choices, Menu, choose, note_text
+from serving.actions import NOTES, RANKED, Choices, Menu, Standing, choose, note_text
 from serving.playbook import NEEDS, SHIPPED, Action, Playbook, load_playbook
 from serving.worth import Effects, Outlook, incremental_values
 from training.stages import STAGES
@@ -63,7 +63,14 @@ def choose_one(
         consent=[changed.pop("consent", 1)],
         consent_unknown=changed.pop("consent_unknown", "refuse"),
         available_data=changed.pop("available_data", frozenset({"category"})),
+        standing=changed.pop("standing", None),
     )
+
+
+def standing(
+    complaint: bool = False, checkout: bool = False, last: int = -1, days: float = np.inf
+) -> Standing:
+    return Standing(np.array([complaint]), np.array([checkout]), np.array([last]), np.array([days]))
 
 
 def incremental_value(action: Action, outlook: Outlook) -> Any:
@@ -76,6 +83,40 @@ def outcome(choices: Choices) -> tuple[str, str]:
 
 
 # --- the value ---
+
+
+def test_marketing_waits_while_a_complaint_is_open_and_service_does_not():
+    sell = make_action("sell", purpose="marketing", lift_log_odds=DOUBLED)
+    help_ = make_action(
+        "help", lift_log_odds=DOUBLED, contact_cost=1.0, needs=["interactions", "open_complaint"]
+    )
+    data = frozenset({"interactions"})
+    both = {"playbook": make_playbook(sell, help_), "available_data": data}
+    assert outcome(choose_one(**both)) == ("sell", "recommended")
+    open_ = standing(complaint=True)
+    assert outcome(choose_one(**both, standing=open_)) == ("help", "recommended")
+    alone = choose_one(make_playbook(sell), standing=open_)
+    assert outcome(alone) == ("none", "none_complaint_open")
+    # Who refuses is told so first: no resolution would change it.
+    refused = choose_one(make_playbook(sell), standing=open_, consent=0)
+    assert outcome(refused) == ("none", "none_consent_refused")
+
+
+def test_what_was_done_is_not_done_again_within_its_cooldown():
+    one = make_action("one", lift_log_odds=DOUBLED, cooldown_days=30)
+    two = make_action("two", lift_log_odds=DOUBLED, contact_cost=1.0)
+    book = make_playbook(one, two)
+    assert outcome(choose_one(book, standing=standing(last=0, days=29.0)))[0] == "two"
+    assert outcome(choose_one(book, standing=standing(last=0, days=30.0)))[0] == "one"
+    assert outcome(choose_one(book, standing=standing(last=1, days=0.0)))[0] == "one"
+    alone = choose_one(make_playbook(one), standing=standing(last=0, days=0.0))
+    assert outcome(alone) == ("none", "none_cooling_down")
+
+
+def test_a_checkout_is_rescued_where_one_is_open():
+    rescue = make_playbook(make_action("rescue", lift_log_odds=DOUBLED, needs=["open_checkout"]))
+    assert outcome(choose_one(rescue, standing=standing(checkout=True)))[0] == "rescue"
+    assert outcome(choose_one(rescue, standing=standing())) == ("none", "none_no_action")
 
 
 @pytest.mark.parametrize(

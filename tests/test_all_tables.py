@@ -23,8 +23,10 @@ from features.matrix import Vocabulary, matrix_of
 from features.settings import Settings
 from features.snapshots import snapshot_path
 from features.workspace import Workspace
+from serving.actions import NOTE_TEXTS
 from serving.endpoint.messages import MOST_EXACT
 from serving.endpoint.opening import Endpoint
+from serving.playbook import load_playbook
 from serving.scorer import Scorer
 from serving.teller import Teller
 from serving.topics import TOPICS
@@ -248,3 +250,38 @@ def test_thresholds_and_middle_stand_without_prospects(scorer: Scorer, known: pl
     assert np.isfinite(everyone_new.predict(matrix).clv_12m).all()
     assert len(scorer.bundle.conversion.probability) == len(GROUPS)
     json.dumps(scorer.bundle.conversion.to_dict())
+
+
+def test_consent_filters_marketing_and_moves_no_prediction(
+    grown: dict[str, Any], known: pl.DataFrame, scorer: Scorer
+):
+    marketing = [a.key for a in load_playbook().actions if a.purpose == "marketing"]
+    scores = grown["scores"].with_columns(consent=known["marketing_consent"])
+    said = scores["action"].is_in(marketing)
+    assert set(scores["consent"]) == {0, 1, None}
+    assert said.sum() > 20
+    assert (scores.filter(said)["consent"] == 1).all()
+    notes = {
+        0: NOTE_TEXTS["none_consent_refused"],
+        None: NOTE_TEXTS["none_consent_unknown"],
+    }
+    for consent, note in notes.items():
+        of_these = scores.filter(pl.col("consent").eq_missing(consent))
+        assert (of_these["action_note"] == note).any()
+    matrix = matrix_of(known.to_arrow(), scorer.bundle.vocabulary)
+    turned = matrix.copy()
+    turned[:, catalogue.NAMES.index("marketing_consent")] = 0
+    before, after = (scorer.score(rows) for rows in (matrix, turned))
+    for name, numbers in before.predictions.numbers().items():
+        assert numbers.tobytes() == after.predictions.numbers()[name].tobytes()
+    assert before.reasons == after.reasons
+    assert not np.isin(after.choices.action, marketing).any()
+
+
+def test_an_open_complaint_brings_recovery_or_silence(grown: dict[str, Any], known: pl.DataFrame):
+    marketing = [a.key for a in load_playbook().actions if a.purpose == "marketing"]
+    complaining = grown["scores"].filter((known["complaint_open"] == 1).fill_null(value=False))
+    assert complaining.height > 5
+    assert not complaining["action"].is_in(marketing).any()
+    settled = grown["scores"].filter((known["complaint_open"] != 1).fill_null(value=True))
+    assert not (settled["action"] == "service_recovery").any()

@@ -25,8 +25,9 @@ from training.training_set import TrainingSet, let_go
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
-NOT_LEARNED = ("as_of_day", "season_days", "season")
-"""The same for every customer of a day: they tell days apart, and nothing about a customer."""
+NOT_LEARNED = ("as_of_day", "season_days", "season", "marketing_consent")
+"""The same for every customer of a day, so that they tell days apart and nothing about a customer;
+and consent, which filters actions and must not make anyone worth less."""
 
 TREE_FEATURES: tuple[str, ...] = tuple(n for n in catalogue.NAMES if n not in NOT_LEARNED)
 TREE_CATEGORIES: tuple[int, ...] = tuple(

@@ -27,7 +27,8 @@ def customer_facts(customers: Frame, as_of_day: int, static: Collection[str]) ->
     Returns
     -------
     narwhals.LazyFrame
-        ``customer_id``, the attributes (String; the cost Int64), and Int64 days and counts. Rows
+        ``customer_id``, the attributes (String; the cost Int64), and Int64 days and counts; the
+        consent is 0 or 1. Rows
         that say nothing yet are there with nulls; ``first_profile_day`` is then null.
     """
     known = spoken_by(customers, as_of_day)
@@ -49,6 +50,7 @@ def customer_facts(customers: Frame, as_of_day: int, static: Collection[str]) ->
         .join(undated, on="customer_id", how="left")
         .join(_registrations(said), on="customer_id", how="left")
         .join(_referrals(said), on="customer_id", how="left")
+        .join(_consents(known), on="customer_id", how="left")
     )
     return facts.select(
         "customer_id",
@@ -57,6 +59,7 @@ def customer_facts(customers: Frame, as_of_day: int, static: Collection[str]) ->
         "first_profile_day",
         "referred_customers",
         "last_referral_day",
+        "marketing_consent",
         *(_attribute(name, static) for name in ATTRIBUTES),
     )
 
@@ -75,6 +78,37 @@ def _attribute(name: str, static: Collection[str]) -> nw.Expr:
     if name.removesuffix("_e4") in static:
         return nw.coalesce(f"{name}_dated", f"{name}_static").alias(name)
     return nw.col(f"{name}_dated").alias(name)
+
+
+def _consents(known: Frame) -> Frame:
+    """Find each customer's newest word on marketing: 1 allowed, 0 refused.
+
+    A row without ``valid_from`` speaks of today, and where no dated row has said anything. Of two
+    words of one moment the refusal counts.
+    """
+    allowed = nw.when(nw.col("marketing_consent")).then(nw.lit(1)).otherwise(nw.lit(0))
+    said = known.filter(~nw.col("marketing_consent").is_null()).select(
+        "customer_id", "valid_from", allowed.alias("_allowed")
+    )
+    dated = said.filter(~nw.col("valid_from").is_null())
+    newest = dated.group_by("customer_id").agg(nw.col("valid_from").max().alias("_newest"))
+    then = (
+        dated.join(newest, on="customer_id", how="inner")
+        .filter(nw.col("valid_from") == nw.col("_newest"))
+        .group_by("customer_id")
+        .agg(nw.col("_allowed").min().alias("_dated"))
+    )
+    today = (
+        said.filter(nw.col("valid_from").is_null())
+        .group_by("customer_id")
+        .agg(nw.col("_allowed").min().alias("_today"))
+    )
+    return whole(
+        customers_of(said)
+        .join(then, on="customer_id", how="left")
+        .join(today, on="customer_id", how="left")
+        .select("customer_id", nw.coalesce("_dated", "_today").alias("marketing_consent"))
+    )
 
 
 def _registrations(said: Frame) -> Frame:
