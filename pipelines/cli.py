@@ -404,6 +404,28 @@ def backtest(
 
 
 @verb()
+@click.option("--as-of", type=DAY, help="Last day that is seen; default the last of the data.")
+def effects(
+    context: Context, terminal: Terminal, _: Path | None, as_of: date | None
+) -> dict[str, Any]:
+    """Measure what actions change, on treatments that had a control arm.
+
+    For each action: how many more bought, how much more buyers spent, whether customers differ in
+    it, and whether the control arm can have been random. Nothing is changed by it.
+
+    \b
+    lifecycle ingest --treatments treatments.parquet
+    lifecycle effects
+    """
+    from pipelines.effects import measure_effects, show  # noqa: PLC0415
+
+    with terminal.progress():
+        report = measure_effects(context, as_of)
+    show(terminal, report)
+    return report.to_dict()
+
+
+@verb()
 @click.option("--force", is_flag=True, help="Promote although the gate refuses; it is recorded.")
 @click.option("--reason", help="Why it is forced; kept with the version.")
 def promote(
@@ -731,6 +753,7 @@ for command in (
     push,
     train,
     backtest,
+    effects,
     promote,
     score,
     export,

@@ -1,0 +1,121 @@
+"""Treatments made experiments: what was known the day before, and what followed.
+
+A treatment is ripe when its horizon is over; what has not followed by then is no outcome.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.catalogue import JOIN_KEY
+from features.days import day_number, day_of
+from features.matrix import Vocabulary, matrix_of
+from training.dataset import tree_matrix
+from training.labels import labels
+from training.training_set import TrainingSet
+from training.uplift.experiment import Experiment
+
+TREATED = "treated"
+
+
+def ripe_assignments(treatments: Path, as_of: date, horizon_days: int) -> pl.DataFrame:
+    """Read the assignments whose horizon is over by a day, as they were known on it.
+
+    Of several assignments of a customer on one day the first counts: they cannot be told apart.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``customer_id``, ``event_day`` (Int32), ``action``, ``treated`` (Boolean) and ``chance``
+        (Float64), the chance of being treated; null where it was not written down.
+    """
+    until = day_number(as_of)
+    arm = pl.col("arm") == TREATED
+    return (
+        pl.scan_parquet(treatments)
+        .filter(pl.col("known_day") <= until, pl.col("event_day") + horizon_days <= until)
+        .sort(JOIN_KEY, "at", "action")
+        .unique([JOIN_KEY, "event_day"], keep="first", maintain_order=True)
+        .select(
+            JOIN_KEY,
+            "event_day",
+            "action",
+            treated=arm,
+            chance=pl.when(arm).then(pl.col("propensity")).otherwise(1 - pl.col("propensity")),
+        )
+        .sort("event_day", JOIN_KEY)
+        .collect()
+    )
+
+
+def eves(assignments: pl.DataFrame) -> list[date]:
+    """Name the days before the assignments, whose features tell what was known."""
+    return [day_of(day - 1) for day in sorted(assignments["event_day"].unique().to_list())]
+
+
+def experiments(
+    assignments: pl.DataFrame,
+    known: TrainingSet,
+    vocabulary: Vocabulary,
+    orders: Path,
+    as_of: date,
+    horizon_days: int,
+) -> list[Experiment]:
+    """Join assignments with what was known before and what followed, an experiment an action.
+
+    A chance that was not written down is taken to be the share that was treated of the action on
+    the day; :mod:`training.uplift.balance` tells whether that can be.
+
+    Parameters
+    ----------
+    known
+        Features of the customers of each eve, as of it.
+    orders
+        The ledger's lines.
+    """
+    share = pl.col("treated").mean().over("event_day", "action")
+    rows = assignments.with_columns(chance=pl.coalesce(pl.col("chance"), share))
+    # Where nobody or everybody of a day was treated there is no control arm to learn from.
+    rows = rows.filter(pl.col("chance").is_between(0, 1, closed="none"))
+    parts, matrices = [], []
+    for eve in known.days:
+        of_day = rows.filter(pl.col("event_day") == day_number(eve + timedelta(days=1)))
+        features = pl.DataFrame(pl.from_arrow(known.day(eve)))
+        joined = of_day.join(features, on=JOIN_KEY, how="inner", maintain_order="left")
+        followed = labels(orders, eve, horizon_days, as_of)
+        outcome = joined.select(JOIN_KEY).join(
+            followed, on=JOIN_KEY, how="left", maintain_order="left"
+        )
+        matrices.append(tree_matrix(matrix_of(joined.to_arrow(), vocabulary)).astype(np.float32))
+        parts.append(
+            joined.select(rows.columns).with_columns(
+                purchased=outcome["purchased"].fill_null(value=False),
+                net_spend=outcome["net_spend"].fill_null(0.0),
+            )
+        )
+    if not parts:
+        return []
+    whole, matrix = pl.concat(parts), np.concatenate(matrices)
+    return [
+        _experiment(action, whole, matrix) for action in sorted(whole["action"].unique().to_list())
+    ]
+
+
+def _experiment(action: str, rows: pl.DataFrame, matrix: NDArray[np.float32]) -> Experiment:
+    mask = (rows["action"] == action).to_numpy()
+    own = rows.filter(mask)
+    return Experiment(
+        action,
+        own[JOIN_KEY].to_numpy(),
+        own["event_day"].cast(pl.Int64).to_numpy(),
+        matrix[mask],
+        own["treated"].to_numpy(),
+        own["chance"].to_numpy(),
+        own["purchased"].to_numpy(),
+        own["net_spend"].to_numpy(),
+    )
