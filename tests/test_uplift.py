@@ -46,7 +46,6 @@ def made_up(
     return Experiment(
         "act",
         np.arange(ROWS),
-        np.zeros(ROWS, np.int64),
         matrix,
         treated,
         chance if stated else np.full(ROWS, 0.5),
@@ -121,7 +120,6 @@ def test_the_womens_mail_has_targeting_value_and_the_mens_has_not(
     trial = Experiment(
         mail,
         np.arange(rows.height),
-        np.zeros(rows.height, np.int64),
         np.column_stack(columns),
         (rows["segment"] == mail).to_numpy(),
         np.full(rows.height, 0.5),

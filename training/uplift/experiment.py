@@ -30,8 +30,6 @@ class Experiment:
         Its key in the playbook.
     customers
         Who, shape (n,); Int64 or text.
-    days
-        Day of the assignment, since 1970-01-01.
     matrix
         What was known at the end of the day before, shape (n, features); NaN where unknown.
     treated
@@ -46,7 +44,6 @@ class Experiment:
 
     action: str
     customers: NDArray[Any]
-    days: Int
     matrix: NDArray[np.float32] | Float
     treated: Bool
     chance: Float

@@ -115,7 +115,7 @@ def _split(experiment: Experiment, machine: Machine, seed: int) -> CrossFitted:
     n = len(experiment)
     said = {name: np.empty(n) for name in ("control", "treated", "spend")}
     uplift: dict[Learner, Float] = {learner: np.empty(n) for learner in LEARNERS}
-    half = np.random.default_rng(seed).integers(0, HALVES, int(experiment.customer.max()) + 1)[
+    half = np.random.default_rng([seed, 1]).integers(0, HALVES, int(experiment.customer.max()) + 1)[
         experiment.customer
     ]
     for number in range(FOLDS):

@@ -82,7 +82,7 @@ def measure(experiment: Experiment, machine: Machine) -> Measured:
     """Measure what an action does.
 
     The arms were drawn at the chances that the experiment states; whether that can be so,
-    :func:`training.uplift.balance.imbalance` tells.
+    :func:`training.uplift.balance.balance` tells.
     """
     fitted = cross_fit(experiment, machine)
     effect = Estimate(*clustered(fitted.purchase_score, experiment.customer))

@@ -112,7 +112,6 @@ def _experiment(action: str, rows: pl.DataFrame, matrix: NDArray[np.float32]) ->
     return Experiment(
         action,
         own[JOIN_KEY].to_numpy(),
-        own["event_day"].cast(pl.Int64).to_numpy(),
         matrix[mask],
         own["treated"].to_numpy(),
         own["chance"].to_numpy(),
