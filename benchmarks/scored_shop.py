@@ -45,6 +45,7 @@ def matrix_of_shop(number: int, seed: int = 11) -> np.ndarray:
     tenure = rng.integers(1, 700, number) + days
     values[:, PLACE["purchase_days"]] = values[:, PLACE["purchases"]] = days
     values[:, PLACE["tenure_days"]] = tenure
+    values[:, PLACE["marketing_consent"]] = rng.integers(0, 2, number)
     values[:, PLACE["recency_days"]] = np.floor(tenure * rng.random(number))
     values[:, PLACE["order_value_first"]] = rng.gamma(2.0, 20.0, number)
     values[:, PLACE["as_of_day"]] = day_number(DAY)

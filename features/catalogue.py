@@ -29,6 +29,9 @@ ANSWER_DAYS = 14
 
 JOIN_KEY = "customer_id"
 
+YES_OR_NO = "0 or 1"
+"""Unit of a count that is one of the two."""
+
 KeyType = Literal["integer", "text"]
 """How a workspace names its customers."""
 
@@ -261,7 +264,7 @@ def _satisfaction() -> list[Feature]:
         ("support_tickets_365d", "count", "tickets", "in the last 365 days"),
         ("complaints", "count", "complaints", "so far"),
         ("complaints_365d", "count", "complaints", "in the last 365 days"),
-        ("complaint_open", "count", "0 or 1", "so far more complaints than resolutions"),
+        ("complaint_open", "count", YES_OR_NO, "so far more complaints than resolutions"),
         ("days_since_complaint", "count", "days", "days since the last complaint"),
         (
             "complaint_topic",
@@ -319,13 +322,13 @@ def _profile() -> list[Feature]:
         ("acquisition_cost", "measure", "money", "what it cost to win the customer"),
         ("region", "category", "region", "where the customer lives"),
         ("age_group", "category", "age group", "as the customers table gives it"),
-        ("was_referred", "count", "0 or 1", "a row by then names who referred the customer"),
+        ("was_referred", "count", YES_OR_NO, "a row by then names who referred the customer"),
         ("referred_customers", "count", "customers", "whose rows by then name this one"),
         ("days_since_referral", "count", "days", "days since the last of these registered"),
         (
             "marketing_consent",
             "count",
-            "0 or 1",
+            YES_OR_NO,
             "the newest word on it: marketing is allowed; it filters actions, no model learns it",
         ),
     )

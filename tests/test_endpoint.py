@@ -220,6 +220,12 @@ BAD_BODIES = [
     ),
     (
         "features",
+        {"rows": [{"as_of": "2024-01-01", "features": {**FULL, "marketing_consent": 0.5}}]},
+        400,
+        "bad_feature",
+    ),
+    (
+        "features",
         b'{"rows": [{"as_of": "2024-01-01", "features": {"a": NaN}}]}',
         400,
         "bad_request",

@@ -52,6 +52,7 @@ def _feature_properties() -> dict[str, Any]:
         feature.name: {
             "type": ["string" if feature.kind == "category" else "number", "null"],
             "description": f"{feature.meaning} ({feature.unit})",
+            **({"enum": [0, 1, None]} if feature.unit == catalogue.YES_OR_NO else {}),
         }
         for feature in catalogue.FEATURES
         if feature.name in GIVEN

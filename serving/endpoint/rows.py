@@ -14,6 +14,7 @@ from serving.endpoint.refusals import Refusal
 
 _GIVEN = frozenset(GIVEN)
 _CATEGORIES = frozenset(catalogue.CATEGORIES)
+_YES_OR_NO = tuple(f.name for f in catalogue.FEATURES if f.unit == catalogue.YES_OR_NO)
 _OF_BUYERS = ("purchase_days", "recency_days", "tenure_days")
 
 
@@ -64,6 +65,9 @@ def _bad(place: int, name: str, problem: str) -> Refusal:
 
 def _check_sense(place: int, features: Mapping[str, Any]) -> None:
     """Refuse what cannot be true of anyone, as the models would answer it nonetheless."""
+    for name in _YES_OR_NO:
+        if features[name] not in (None, 0, 1):
+            raise _bad(place, name, f"is 0, 1 or null, not {features[name]}")
     if features["purchases"] is None or features["purchases"] < 0:
         raise Refusal(
             400, "bad_feature", f"rows[{place}].features.purchases must be 0 or more, not null"
