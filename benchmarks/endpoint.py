@@ -169,7 +169,6 @@ def compare(workspace: Path, rounds: int, seconds: float) -> None:
             load(*way, 1.0)
         for _ in range(rounds):
             for name, way in ways.items():
-                print(f"{name} ...", end="\r", file=sys.stderr, flush=True)
                 latencies, failed, passed = load(*way, seconds)
                 if failed:
                     raise RuntimeError(f"{name}: {failed} of {len(latencies)} requests failed")

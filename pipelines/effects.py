@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.catalogue import CATEGORIES, JOIN_KEY
+from features.days import day_number
 from features.errors import NotEnoughData
 from features.matrix import Vocabulary
 from pipelines.console import Terminal
@@ -91,8 +92,8 @@ def measure_effects(context: Context, as_of: date | None) -> EffectsReport:
         store.apply()
         known: dict[date, pa.Table] = {}
         for number, eve in enumerate(days):
-            asked = assigned.filter(assigned["event_day"] == _day_after(eve))[JOIN_KEY]
-            known[eve] = store.historical(asked.unique().sort().to_arrow(), eve, pushed=False)
+            asked = assigned.filter(assigned["event_day"] == day_number(eve) + 1)[JOIN_KEY]
+            known[eve] = store.historical(asked.to_arrow(), eve, pushed=False)
             context.say("what was known before", number + 1, len(days))
         training_set = TrainingSet(known)
         vocabulary = Vocabulary.fit(training_set.columns([JOIN_KEY, *CATEGORIES]))
@@ -104,10 +105,6 @@ def measure_effects(context: Context, as_of: date | None) -> EffectsReport:
             found[one.action] = _told(one, book.get(one.action), machine)
             context.say("effects", number + 1, len(trials))
     return EffectsReport(day.isoformat(), horizon, found, watch.seconds())
-
-
-def _day_after(eve: date) -> int:
-    return eve.toordinal() - date(1970, 1, 1).toordinal() + 1
 
 
 def _told(one: Experiment, action: Action | None, machine: Machine) -> dict[str, Any]:
@@ -157,9 +154,10 @@ def _numbers(found: Measured, action: Action | None) -> dict[str, Any]:
     }
 
 
-def _estimate(one: Estimate) -> dict[str, float]:
+def _estimate(one: Estimate) -> dict[str, float | None]:
+    """Give an estimate and its ends, null where nothing is known."""
     ends = {"value": one.value, "lower": one.lower, "upper": one.upper}
-    return {name: float(end) if np.isfinite(end) else 0.0 for name, end in ends.items()}
+    return {name: end if np.isfinite(one.error) else None for name, end in ends.items()}
 
 
 COLUMNS = (
@@ -193,7 +191,10 @@ def _cells(told: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _interval(told: Mapping[str, float], digits: int, unit: str = "") -> str:
+def _interval(told: Mapping[str, float | None], digits: int, unit: str = "") -> str:
     """Format hundredths, with their interval."""
-    value, lower, upper = (f"{100 * told[end]:+.{digits}f}" for end in ("value", "lower", "upper"))
+    value, lower, upper = (
+        "unknown" if end is None else f"{100 * end:+.{digits}f}"
+        for end in (told["value"], told["lower"], told["upper"])
+    )
     return f"{value}{unit} ({lower}, {upper})"

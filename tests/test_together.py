@@ -97,7 +97,7 @@ def test_many_at_once_get_the_answers_of_one_after_the_other(endpoint: Endpoint)
     assert without_ids(asyncio.run(asked(at_once=True))) == without_ids(alone)
 
 
-@pytest.mark.parametrize("rows", [1, 3, FEW_ROWS])
+@pytest.mark.parametrize("rows", [0, 1, 3, FEW_ROWS])
 def test_few_rows_are_answered_as_many_to_the_last_bit(endpoint: Endpoint, rows: int):
     scorer = endpoint.live.answering.scorer
     bundle: ScorerBundle = scorer.bundle

@@ -95,7 +95,7 @@ class PathAttribution:
         result = np.zeros((len(matrix), len(catalogue.NAMES)))
         if booster is None or not self.groups:
             return Attribution(result, 0.0)
-        if leaves is not None and len(matrix) <= FEW_ROWS:
+        if leaves is not None and 0 < len(matrix) <= FEW_ROWS:
             found = leaves.found(tree_matrix(matrix), threads)
             result[:, _TREE_POSITION] = sum(
                 group.of_leaves(found[:, group.first :] - leaves.starts[group.first])

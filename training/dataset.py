@@ -141,7 +141,7 @@ def label_days(
     """
     labelled, never = [], []
     for day in training_set.days:
-        rows = _with_outcomes(
+        rows = with_outcomes(
             pl.DataFrame(pl.from_arrow(training_set.day(day))),
             labels(orders, day, horizon_days, known_by),
         )
@@ -153,7 +153,7 @@ def label_days(
     return labelled, never
 
 
-def _with_outcomes(rows: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame:
+def with_outcomes(rows: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame:
     """Whoever has no line in the window did nothing in it."""
     return rows.join(
         outcomes, on=catalogue.JOIN_KEY, how="left", maintain_order="left"

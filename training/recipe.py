@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from features.errors import NotEnoughData
 from training.adjustment import Predicted, adjust, judge
 from training.calendar import Calendar
-from training.dataset import LabelledDay
+from training.dataset import LabelledDay, tree_matrix
 from training.judged import Judged
 from training.leaves import FEW_ROWS, Leaves
 from training.rounds import Curve, curve
-from training.trees import Machine, Rows, Task, corrections, fit
+from training.trees import TREES_AT_ONCE, Machine, Rows, Task, corrections, fit
 from training.tuning.folds import folds
 from training.tuning.search import Tuned, tune
 from training.tuning.studies import Studies
@@ -52,8 +52,14 @@ class Trees:
 
     def corrections(self, matrix: Float, threads: int = 1) -> tuple[Float, Float]:
         """What both add to the prior, shape (n,) each."""
-        few = self.leaves if len(matrix) <= FEW_ROWS else None
-        churn, spend = corrections((self.churn, self.spend), matrix, threads, few)
+        if not 0 < len(matrix) <= FEW_ROWS:
+            churn, spend = corrections((self.churn, self.spend), matrix, threads)
+            return churn, spend
+        rows = tree_matrix(matrix)
+        churn, spend = (
+            np.zeros(len(rows)) if one is None else one.sums(rows, TREES_AT_ONCE, threads)
+            for one in self.leaves
+        )
         return churn, spend
 
     @cached_property

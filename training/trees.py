@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from training.dataset import TREE_CATEGORIES, TREE_FEATURES, LabelledDay, tree_matrix
-from training.leaves import FEW_ROWS, Leaves
 from training.training_set import let_go
 
 Float = NDArray[np.float64]
@@ -228,25 +227,10 @@ def correction(booster: lgb.Booster | None, matrix: Float, threads: int = 1) -> 
 
 
 def corrections(
-    boosters: Sequence[lgb.Booster | None],
-    matrix: Float,
-    threads: int = 1,
-    leaves: Sequence[Leaves | None] | None = None,
+    boosters: Sequence[lgb.Booster | None], matrix: Float, threads: int = 1
 ) -> tuple[Float, ...]:
-    """What the trees of several boosters add, as :func:`correction`, of one copy of the rows.
-
-    Parameters
-    ----------
-    leaves
-        Those of the boosters, by which few rows are added up: the same, quicker.
-    """
+    """What the trees of several boosters add, as :func:`correction`, of one copy of the rows."""
     added = tuple(np.zeros(len(matrix)) for _ in boosters)
-    if leaves is not None and len(matrix) <= FEW_ROWS:
-        rows = tree_matrix(matrix)
-        return tuple(
-            none if one is None else one.sums(rows, TREES_AT_ONCE, threads)
-            for one, none in zip(leaves, added, strict=True)
-        )
     if any(booster is not None for booster in boosters):
         for start in range(0, len(matrix), PREDICTED_ROWS):
             part = slice(start, start + PREDICTED_ROWS)

@@ -28,8 +28,8 @@ def customer_facts(customers: Frame, as_of_day: int, static: Collection[str]) ->
     -------
     narwhals.LazyFrame
         ``customer_id``, the attributes (String; the cost Int64), and Int64 days and counts; the
-        consent is 0 or 1. Rows
-        that say nothing yet are there with nulls; ``first_profile_day`` is then null.
+        consent is 0 or 1. Rows that say nothing yet are there with nulls; ``first_profile_day`` is
+        then null.
     """
     known = spoken_by(customers, as_of_day)
     dated = known.filter(~nw.col("valid_from").is_null())

@@ -151,19 +151,25 @@ class Desk:
             parts.append(Part(body, asked, matrix[[place[key] for key in found]], found))
         answers = self._answers(answering, parts)
         return [
-            self._of_customers(answering, part, own, dict(zip(part.customers, said, strict=True)))
-            for part, own, said in zip(parts, keys, answers, strict=True)
+            self._of_customers(
+                answering,
+                asked,
+                body.customer_ids,
+                own,
+                dict(zip(part.customers, said, strict=True)),
+            )
+            for (body, asked), part, own, said in zip(asking, parts, keys, answers, strict=True)
         ]
 
     def _of_customers(
         self,
         answering: Answering,
-        part: Part,
+        asked: Asked,
+        asked_for: Sequence[CustomerId],
         keys: Sequence[CustomerId | None],
         found: Mapping[CustomerId | None, Answer],
     ) -> ScoreResponse | Refusal:
         """Put what was found in the order in which it was asked for."""
-        asked_for = part.body.customer_ids  # type: ignore[union-attr]
         unknown = [
             one for one, key in zip(asked_for, keys, strict=True) if key is None or key not in found
         ]
@@ -171,7 +177,7 @@ class Desk:
         self._metrics.answered(results, len(unknown))
         if not found:
             return _unknown(unknown, answering)
-        return self._response(answering, part.asked, results, unknown)
+        return self._response(answering, asked, results, unknown)
 
     def features(self, body: FeaturesRequest, asked: Asked) -> ScoreResponse:
         """Answer for rows that stand in the request.

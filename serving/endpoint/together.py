@@ -56,31 +56,18 @@ class Together(Generic[Asking, Given]):
             asyncio.get_running_loop().call_soon(self._go)
         # Whoever has hung up is not waited for.
         now = [(asking, future) for asking, future in now if not future.done()]
-        try:
-            answers = self._answer([asking for asking, _ in now])
-        except Exception as error:  # noqa: BLE001
-            self._alone(now, error)
-            return
+        answers = self._answered([asking for asking, _ in now])
         for (_, future), answer in zip(now, answers, strict=True):
-            if isinstance(answer, Refusal):
+            if isinstance(answer, Exception):
                 future.set_exception(answer)
             else:
                 future.set_result(answer)
 
-    def _alone(
-        self, asked: Sequence[tuple[Asking, asyncio.Future[Given]]], error: Exception
-    ) -> None:
-        """Answer each alone, where something went wrong with one of them."""
-        if len(asked) == 1:
-            asked[0][1].set_exception(error)
-            return
-        for asking, future in asked:
-            try:
-                (answer,) = self._answer([asking])
-            except Exception as own:  # noqa: BLE001
-                future.set_exception(own)
-                continue
-            if isinstance(answer, Refusal):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
+    def _answered(self, asked: Sequence[Asking]) -> list[Given | Exception]:
+        """Answer at once, or each alone where something goes wrong with one of them."""
+        try:
+            return [*self._answer(asked)]
+        except Exception as error:  # noqa: BLE001
+            if len(asked) == 1:
+                return [error]
+            return [answer for one in asked for answer in self._answered([one])]

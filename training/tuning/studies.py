@@ -78,6 +78,7 @@ class Studies:
                 yield optuna.create_study(
                     study_name=name,
                     storage=storage,
+                    # Never asked: points are drawn apart, see training.tuning.space.draw.
                     sampler=optuna.samplers.RandomSampler(),
                     pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST_UNPRUNED),
                     load_if_exists=True,

@@ -108,9 +108,10 @@ class Trials:
             ]
             seed = np.random.SeedSequence([self.machine.seed, number]).generate_state(1)[0]
             point = draw(others, int(seed))
+        trial_id = self._id(number)
         for name, range_ in SPACE.items():
             inner = range_.to_internal_repr(point[name])
-            self.study._storage.set_trial_param(self._id(number), name, inner, range_)
+            self.study._storage.set_trial_param(trial_id, name, inner, range_)
         return point
 
     def _pruned(self, trial: optuna.Trial, losses: list[float]) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from features.catalogue import JOIN_KEY
 from features.days import day_number, day_of
 from features.matrix import Vocabulary, matrix_of
-from training.dataset import tree_matrix
+from training.dataset import tree_matrix, with_outcomes
 from training.labels import labels
 from training.training_set import TrainingSet
 from training.uplift.experiment import Experiment
@@ -87,17 +87,9 @@ def experiments(
         of_day = rows.filter(pl.col("event_day") == day_number(eve + timedelta(days=1)))
         features = pl.DataFrame(pl.from_arrow(known.day(eve)))
         joined = of_day.join(features, on=JOIN_KEY, how="inner", maintain_order="left")
-        followed = labels(orders, eve, horizon_days, as_of)
-        outcome = joined.select(JOIN_KEY).join(
-            followed, on=JOIN_KEY, how="left", maintain_order="left"
-        )
         matrices.append(tree_matrix(matrix_of(joined.to_arrow(), vocabulary)).astype(np.float32))
-        parts.append(
-            joined.select(rows.columns).with_columns(
-                purchased=outcome["purchased"].fill_null(value=False),
-                net_spend=outcome["net_spend"].fill_null(0.0),
-            )
-        )
+        followed = labels(orders, eve, horizon_days, as_of)
+        parts.append(with_outcomes(joined.select(rows.columns), followed))
     if not parts:
         return []
     whole, matrix = pl.concat(parts), np.concatenate(matrices)
