@@ -9,30 +9,16 @@ Its form is explained to that reader in ``playbook.yaml``, the one that is shipp
 
 from __future__ import annotations
 
-import hashlib
-import json
-import reprlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, LiteralString
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
-from pydantic_core import ErrorDetails, PydanticCustomError
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from pydantic import AfterValidator, Field, model_validator
 
-from features.errors import InputError
+from features.edited import Entry, Form, Text, digest, load_edited, mistake
 from training.stages import STAGES
 
 SHIPPED = Path(__file__).with_name("playbook.yaml")
+_FORM = Form("playbook", "serving.playbook", "actions and service_standards")
 NONE = "none"
 LET_GO = "let_go"
 # What an action can need; the first four are the optional tables of the data contract.
@@ -46,12 +32,10 @@ NEEDS = (
     "open_complaint",
 )
 
-Place = tuple[int | str, ...]
-
 
 def _known_stage(stage: str) -> str:
     if stage not in STAGES:
-        raise _mistake(
+        raise mistake(
             "unknown stage {stage}; use one of {known}", stage=stage, known=", ".join(STAGES)
         )
     return stage
@@ -59,25 +43,15 @@ def _known_stage(stage: str) -> str:
 
 def _known_need(need: str) -> str:
     if need not in NEEDS:
-        raise _mistake("unknown data {need}; use one of {known}", need=need, known=", ".join(NEEDS))
+        raise mistake("unknown data {need}; use one of {known}", need=need, known=", ".join(NEEDS))
     return need
-
-
-def _mistake(template: LiteralString, **context: object) -> PydanticCustomError:
-    """Make an error that tells the remedy itself; ``at`` in the context is its place."""
-    return PydanticCustomError("playbook", template, context)
 
 
 Stage = Annotated[str, AfterValidator(_known_stage)]
 Need = Annotated[str, AfterValidator(_known_need)]
-Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Effect(_Entry):
+class Effect(Entry):
     """A belief about an effect: the likely value between a cautious and a hopeful one.
 
     >>> Effect(low=0.3, mid=0.2, high=0.4)
@@ -95,7 +69,7 @@ class Effect(_Entry):
     @model_validator(mode="after")
     def _ordered(self) -> Effect:
         if not self.low <= self.mid <= self.high:
-            raise _mistake(
+            raise mistake(
                 "low {low}, mid {mid}, high {high} are out of order; make low <= mid <= high",
                 low=self.low,
                 mid=self.mid,
@@ -110,7 +84,7 @@ class SpendEffect(Effect):
     low: float = Field(ge=-1, le=5)
 
 
-class Incentive(_Entry):
+class Incentive(Entry):
     """What a redeemed offer costs: a share of the order, or an amount."""
 
     share_of_order: float | None = Field(None, ge=0, le=1)
@@ -119,11 +93,11 @@ class Incentive(_Entry):
     @model_validator(mode="after")
     def _one_of_two(self) -> Incentive:
         if (self.share_of_order is None) == (self.amount is None):
-            raise _mistake("an incentive is either share_of_order or amount; keep one of them")
+            raise mistake("an incentive is either share_of_order or amount; keep one of them")
         return self
 
 
-class Action(_Entry):
+class Action(Entry):
     """Something that we may do for a customer, and what we believe it brings.
 
     ``lift_log_odds`` is added to the log-odds of buying within the horizon, ``lift_spend`` is the
@@ -148,11 +122,11 @@ class Action(_Entry):
     @model_validator(mode="after")
     def _consistent(self) -> Action:
         if self.key == NONE:
-            raise _mistake("the key none stands for doing nothing; choose another", at=("key",))
+            raise mistake("the key none stands for doing nothing; choose another", at=("key",))
         if self.incentive is not None and "redemption_rate" not in self.model_fields_set:
-            raise _mistake("an incentive needs a redemption_rate; add it", at=("incentive",))
+            raise mistake("an incentive needs a redemption_rate; add it", at=("incentive",))
         if self.key == LET_GO and not self._is_nothing():
-            raise _mistake(
+            raise mistake(
                 "let_go means to do nothing; set its contact_cost and lifts to 0, without incentive"
             )
         return self
@@ -166,14 +140,14 @@ class Action(_Entry):
         )
 
 
-class ServiceStandard(_Entry):
+class ServiceStandard(Entry):
     """What every customer of a stage can count on, in both languages."""
 
     en: Text
     zh: Text
 
 
-class Playbook(_Entry):
+class Playbook(Entry):
     """All actions in order of preference where values are equal, and the service standards."""
 
     actions: tuple[Action, ...]
@@ -184,20 +158,20 @@ class Playbook(_Entry):
         keys = [action.key for action in self.actions]
         for index, key in enumerate(keys):
             if key in keys[:index]:
-                raise _mistake(
+                raise mistake(
                     "the key {key} is used twice; rename one",
                     key=key,
                     at=("actions", index, "key"),
                 )
         for stage in STAGES:
             if not any(stage in action.stages for action in self.actions):
-                raise _mistake(
+                raise mistake(
                     "no action names the stage {stage}; add it to the stages of one",
                     stage=stage,
                     at=("actions",),
                 )
             if stage not in self.service_standards:
-                raise _mistake(
+                raise mistake(
                     "no service standard for the stage {stage}; add one",
                     stage=stage,
                     at=("service_standards",),
@@ -211,8 +185,7 @@ class Playbook(_Entry):
         >>> load_playbook().version == load_playbook(SHIPPED).version
         True
         """
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
+        return digest(self)
 
 
 def load_playbook(path: Path | None = None) -> Playbook:
@@ -224,99 +197,4 @@ def load_playbook(path: Path | None = None) -> Playbook:
         The file cannot be read or an entry is wrong; the message names the file, the line, the
         entry and the remedy.
     """
-    file = SHIPPED if path is None else path
-    root, content = _parse(file)
-    try:
-        return Playbook.model_validate(content)
-    except ValidationError as error:
-        raise InputError(_explain(file, root, error.errors()[0])) from None
-
-
-def _parse(file: Path) -> tuple[Node, Any]:
-    try:
-        loader = yaml.SafeLoader(file.read_text(encoding="utf-8"))
-        root = loader.get_single_node()
-        if not isinstance(root, MappingNode):
-            raise InputError(
-                f"playbook {file}, line 1: it must hold actions and service_standards; "
-                "start from a copy of the shipped one"
-            )
-        _refuse_repeated_keys(file, root)
-        # Constructed from the very nodes that were checked, so that lines and values agree.
-        return root, loader.construct_document(root)
-    except FileNotFoundError:
-        raise InputError(
-            f"playbook {file} does not exist; correct serving.playbook in the settings"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"playbook {file} cannot be read: {error}; save it as UTF-8") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InputError(
-            f"playbook {file}, line {line}: this is not YAML ({error.problem}); "
-            "check the indentation, colons and quotes there"
-        ) from None
-    except yaml.YAMLError as error:
-        raise InputError(f"playbook {file} is not YAML: {error}; correct it") from None
-
-
-def _refuse_repeated_keys(file: Path, root: Node) -> None:
-    # YAML itself would silently let the last one win.
-    for mapping in _mappings(root, set()):
-        seen: set[str] = set()
-        for key, _ in mapping.value:
-            if isinstance(key, ScalarNode) and key.value in seen:
-                raise InputError(
-                    f"playbook {file}, line {key.start_mark.line + 1}: {key.value} stands twice in "
-                    "one entry; remove one"
-                )
-            seen.add(str(key.value))
-
-
-def _mappings(node: Node, visited: set[int]) -> Iterator[MappingNode]:
-    if id(node) in visited:  # an alias may point back at its own parent
-        return
-    visited.add(id(node))
-    if isinstance(node, MappingNode):
-        yield node
-        children = [value for _, value in node.value]
-    else:
-        children = node.value if isinstance(node, SequenceNode) else []
-    for child in children:
-        yield from _mappings(child, visited)
-
-
-def _explain(file: Path, root: Node, error: ErrorDetails) -> str:
-    inner: Place = error.get("ctx", {}).get("at", ())
-    place: Place = (*error["loc"], *inner)
-    where = f"playbook {file}, line {_line(root, place)}"
-    # The line tells which action it is; counting list items from 0 would only mislead.
-    name = ".".join(part for part in place if isinstance(part, str))
-    match error["type"]:
-        case "playbook":
-            return f"{where}: {f'{name}: ' if name else ''}{error['msg']}"
-        case "missing":
-            return f"{where}: {name} is missing; add it"
-        case "extra_forbidden":
-            return f"{where}: {name} is unknown; correct its spelling or remove it"
-        case _:
-            reason = error["msg"][0].lower() + error["msg"][1:]
-            return f"{where}: {name} = {reprlib.repr(error['input'])}: {reason}; correct that line"
-
-
-def _line(node: Node, place: Place) -> int:
-    """Find the line of an entry, or of the closest one around it that exists."""
-    line = node.start_mark.line
-    for part in place:
-        if isinstance(node, MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == str(part)]
-            if not found:
-                break
-            key, node = found[-1]  # after what `<<` merged in comes the entry's own
-            line = key.start_mark.line
-        elif isinstance(node, SequenceNode) and isinstance(part, int):
-            node = node.value[part]
-            line = node.start_mark.line
-        else:
-            break
-    return int(line) + 1
+    return load_edited(Playbook, SHIPPED if path is None else path, _FORM)
