@@ -657,6 +657,84 @@ def simulate(
     return report.to_dict()
 
 
+@main.group()
+def playbook() -> None:
+    """Check a playbook before it goes live, or begin one of your own.
+
+    \b
+    lifecycle playbook copy mine.yaml
+    lifecycle playbook check mine.yaml
+    """
+
+
+@verb()
+@click.argument("file", type=FILE, required=False)
+def check(
+    context: Context, terminal: Terminal, _: Path | None, file: Path | None
+) -> dict[str, Any]:
+    """Check a playbook: every mistake at once, each with its line; by default the one in use.
+
+    Without a mistake it says what may be done in each stage, what the file changes of the playbook
+    in use, and what can never happen with the data at hand. With mistakes it ends with 1.
+
+    \b
+    lifecycle playbook check mine.yaml
+    """
+    from pipelines.playbook import check_playbook  # noqa: PLC0415
+
+    with terminal.progress():
+        report = check_playbook(context, file)
+    for mistake in report.mistakes:
+        click.echo(f"{report.file}:{mistake.line}: {mistake.text}", err=True)
+    if report.mistakes:
+        terminal.afterwards = lambda: sys.exit(1)
+        return report.to_dict()
+    for stage, actions in (report.stages or {}).items():
+        terminal.note(f"{stage}: {', '.join(actions)}")
+    for title, sentences in (("changed", report.changes), ("mind", report.advice)):
+        for sentence in sentences:
+            terminal.note(f"{title}: {sentence}")
+    terminal.note(f"{report.file} is a playbook, version {report.version}")
+    return report.to_dict()
+
+
+@verb()
+@click.argument("file", type=FILE)
+def copy(context: Context, terminal: Terminal, _: Path | None, file: Path) -> dict[str, Any]:
+    """Begin a playbook from the one in use, with the schema that editors read beside it.
+
+    \b
+    lifecycle playbook copy mine.yaml
+    """
+    from pipelines.playbook import copy_playbook  # noqa: PLC0415
+
+    schema = copy_playbook(file, context)
+    terminal.note(
+        f"{file}, which editors check by {schema}; next: edit it, then\n"
+        f"  lifecycle playbook check {shlex.quote(str(file))}\n"
+        f"and name it in lifecycle.yaml:\n"
+        f"{yaml.safe_dump({'serving': {'playbook': str(file.resolve())}}).rstrip()}"
+    )
+    return {"file": str(file), "schema": str(schema)}
+
+
+@verb()
+def schema(context: Context, terminal: Terminal, _: Path | None) -> dict[str, Any]:
+    """Print the JSON schema of playbooks.
+
+    \b
+    lifecycle playbook schema > playbook.schema.json
+    """
+    from serving.playbook_schema import playbook_schema, schema_text  # noqa: PLC0415
+
+    terminal.note(schema_text().rstrip())
+    return playbook_schema()
+
+
+for command in (check, copy, schema):
+    playbook.add_command(command)
+
+
 @verb()
 @click.argument("name")
 @click.option(

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from serving.playbook import LET_GO, NONE, Playbook
-from serving.worth import LEVELS, Effects, Outlook, expected_costs, incremental_values
+from serving.playbook import LET_GO, NONE, Action, Playbook
+from serving.worth import LEVELS, Effects, Outlook, incremental_values
 from training.stages import STAGES
 
 Floats = NDArray[np.float64]
@@ -38,9 +37,10 @@ NOTE_TEXTS: dict[str, str] = {
     "is unknown; ask for consent.",
     "none_complaint_open": "An action would pay, but marketing waits until the customer's "
     "complaint is resolved.",
-    "none_cooling_down": "An action would pay, but the customer had it too short a time ago.",
+    "none_cooling_down": "An action would pay, but too little time has passed since what was last "
+    "done for the customer.",
     "none_not_worth_it": "No action is worth more than it costs.",
-    "none_no_action": "The playbook has no action for this stage that the data at hand allow.",
+    "none_no_action": "The playbook has no action for such a customer that the data at hand allow.",
     "none_value_unknown": "The predictions for this customer are unknown, so no action can be "
     "valued.",
     "let_go": "Every rescue costs more than it would bring: let the customer go.",
@@ -89,6 +89,11 @@ class Menu:
         Where an action makes sense; nowhere for letting go, which is doing nothing.
     lost : bool array of shape (stages,)
         Where a customer may be let go.
+    wait_days : float64 array of shape (k + 1, k)
+        How many days each action waits after what was done last, a row for each action; the last
+        row is of anything else.
+    may_follow : bool array of shape (k + 1, k)
+        Whether each action may be done after that at all.
     """
 
     keys: tuple[str, ...]
@@ -97,7 +102,8 @@ class Menu:
     lost: Flags
     is_marketing: Flags
     needs: tuple[frozenset[str], ...]
-    cooldown_days: Floats
+    wait_days: Floats
+    may_follow: Flags
 
     @classmethod
     def of(cls, playbook: Playbook) -> Menu:
@@ -105,14 +111,26 @@ class Menu:
         actions = playbook.actions
         within = np.array([[stage in action.stages for action in actions] for stage in STAGES])
         let_go = np.array([action.key == LET_GO for action in actions])
+        keys = tuple(action.key for action in actions)
         return cls(
-            tuple(action.key for action in actions),
+            keys,
             Effects.of(actions),
             within & ~let_go,
             (within & let_go).any(axis=1),
             np.array([action.purpose == "marketing" for action in actions]),
             tuple(frozenset(action.needs) for action in actions),
-            np.array([float(action.cooldown_days) for action in actions]),
+            np.array(
+                [
+                    *([float(_wait_days(action, last)) for action in actions] for last in keys),
+                    [0.0] * len(keys),
+                ]
+            ),
+            np.array(
+                [
+                    [not action.only_after or last in action.only_after for action in actions]
+                    for last in (*keys, NONE)
+                ]
+            ),
         )
 
     def has(self, available_data: frozenset[str], standing: Standing) -> Flags:
@@ -125,10 +143,15 @@ class Menu:
         return there
 
     def waits(self, standing: Standing) -> tuple[Flags, Flags]:
-        """Whether each action waits for a complaint to be resolved, and for its cooldown."""
+        """Whether each action waits for a complaint to be resolved, and after the last action."""
         complaint = standing.complaint_open[:, None] & self.is_marketing
-        last = standing.last_action[:, None] == np.arange(len(self.keys))
-        return complaint, last & (standing.days_since_action[:, None] < self.cooldown_days)
+        # Without a last action its place is -1: the last row, which waits for nothing.
+        wait_days = self.wait_days[standing.last_action]
+        return complaint, standing.days_since_action[:, None] < wait_days
+
+
+def _wait_days(action: Action, last: str) -> int:
+    return action.cooldown_days if last == action.key else action.not_within.get(last, 0)
 
 
 @dataclass(frozen=True)
@@ -153,10 +176,6 @@ class Choices:
         Value of every action at the low, mid and high end of its effects.
     candidate : bool array of shape (n, k)
         Whether the action is allowed for the customer and worth more than nothing.
-    allowed : bool array of shape (n, k)
-        Whether the action is allowed for the customer, whatever it is worth.
-    effects, outlook
-        What the values were reckoned from.
     """
 
     keys: tuple[str, ...]
@@ -168,14 +187,6 @@ class Choices:
     provenance: NDArray[np.str_]
     worth: Floats
     candidate: Flags
-    allowed: Flags
-    effects: Effects
-    outlook: Outlook
-
-    @cached_property
-    def cost(self) -> Floats:
-        """Expected cost of every action, shape (n, k); part of its value already."""
-        return expected_costs(self.effects, self.outlook)
 
     @property
     def action(self) -> NDArray[np.str_]:
@@ -246,12 +257,14 @@ def choose(
     consent_unknown: Literal["refuse", "plan"],
     available_data: frozenset[str],
     standing: Standing | None = None,
+    admitted: Flags | None = None,
 ) -> Choices:
     """Choose for every customer the action worth most, where doing nothing is worth 0.
 
-    An action is a candidate in its stages, where the data that it needs are available, and not
-    again within its cooldown; marketing only with consent, and not while a complaint is open. Costs
-    and effects are the playbook's; capacities are left to the plan that is made of these choices.
+    An action is a candidate in its stages and segments, where the data that it needs are available,
+    after what it may follow, and not within its cooldown or too soon after another; marketing only
+    with consent, and not while a complaint is open. Costs and effects are the playbook's;
+    capacities are left to the plan that is made of these choices.
 
     Parameters
     ----------
@@ -273,6 +286,8 @@ def choose(
         What is there of `serving.playbook.NEEDS` for the company as a whole.
     standing : Standing, optional
         What is known of each customer.
+    admitted : bool array of shape (n, k), optional
+        Whether each customer is in the segments of each action; default: all are.
 
     Raises
     ------
@@ -323,12 +338,15 @@ def choose(
         permitted |= consents == UNKNOWN
     standing = standing or Standing.unknown(len(stages))
     eligible = menu.in_stage[stages] & menu.has(available_data, standing)
+    eligible &= menu.may_follow[standing.last_action]
+    if admitted is not None:
+        eligible &= admitted
     worth = incremental_values(menu.effects, outlook)
     complaint, cooling = menu.waits(standing)
-    consented = eligible & (permitted[:, None] | ~menu.is_marketing)
-    allowed = consented & ~complaint & ~cooling
-    pays = worth[_MID] > 0
-    candidate = allowed & pays
+    pays = eligible & (worth[_MID] > 0)
+    allowed = pays & (permitted[:, None] | ~menu.is_marketing)
+    settled = allowed & ~complaint
+    candidate = settled & ~cooling
     # Of equals the first: a manager's order counts.
     best = np.where(candidate, worth[_MID], -np.inf).argmax(axis=1)
     chosen = candidate.any(axis=1)
@@ -338,8 +356,7 @@ def choose(
     potential = np.where(eligible, worth[_MID], -np.inf).max(axis=1)
     index = np.where(chosen, best + 1, 0).astype(np.int16)
     is_marketing = chosen & menu.is_marketing[best]
-    paying = consented & pays
-    stopped = _Stopped(paying.any(axis=1), (paying & ~complaint).any(axis=1))
+    stopped = _Stopped(allowed.any(axis=1), settled.any(axis=1))
     note = _notes(chosen, is_marketing, menu.lost[stages], consents, potential, stopped)
     # Its value stays 0: letting go is doing nothing, with the reason said.
     keys = (NONE, *menu.keys)
@@ -348,10 +365,7 @@ def choose(
     provenance = np.broadcast_to(np.array("assumed"), index.shape)
     # Where an incentive costs more than a sale earns, the stronger effect is the lower value.
     low, high = ends.min(axis=0), ends.max(axis=0)
-    return Choices(
-        keys, index, ends[_MID], low, high, note, provenance, worth, candidate, allowed,
-        menu.effects, outlook,
-    )  # fmt: skip
+    return Choices(keys, index, ends[_MID], low, high, note, provenance, worth, candidate)
 
 
 class _Stopped(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,18 +15,14 @@ from features.settings import ServingSettings
 from serving.actions import UNKNOWN as UNKNOWN_CONSENT
 from serving.actions import Choices, Menu, Standing, choose, note_text
 from serving.bands import BANDS, UNKNOWN, risk_band, value_band
-from serving.decisions.archive import Kept
-from serving.playbook import SHIPPED as PLAYBOOK
 from serving.playbook import Playbook, load_playbook
 from serving.reasons import Reasons, explain
+from serving.segments import Admission
 from serving.sentences import LANGUAGES, Language
 from serving.teller import Teller
 from training.bundle import Predictions, ScorerBundle
 from training.registry import Registry, ScorerVersion
-from training.stage_rules import SHIPPED as STAGE_RULES
-from training.stage_rules import StageRules, load_stage_rules
-from training.stages import STAGES
-from training.staging import CompanyStages
+from training.stages import STAGE_FEATURES, STAGES, assign, rule_text
 
 Float = NDArray[np.float64]
 
@@ -44,14 +39,11 @@ class Scores:
         Day of each customer's features, since 1970-01-01; a row's own, never a clock's.
     stage
         Index into :data:`training.stages.STAGES`.
-    stage_rule
-        Which clause of the stage rules put the customer there; index into
-        :attr:`Scorer.stage_texts`.
     risk, value
         Bands, indices into :data:`serving.bands.BANDS`; below zero where there is none: who never
         bought has no purchases to stop.
     reasons
-        Up to three sentences a customer, in ``language`` as the rule of the stage is.
+        Up to three sentences a customer.
     reasons_method
         How they were found: ``fast`` (approximate), ``exact``, or ``none`` where none were asked.
     one_order
@@ -63,19 +55,17 @@ class Scores:
     as_of_day: NDArray[np.int64]
     predictions: Predictions
     stage: NDArray[np.int8]
-    stage_rule: NDArray[np.int8]
     risk: NDArray[np.int8]
     value: NDArray[np.int8]
     choices: Choices
     reasons: list[list[str]]
     reasons_method: Reasons
-    language: Language
     one_order: NDArray[np.bool_]
     in_sample: NDArray[np.bool_]
 
 
 class Scorer:
-    """A champion's bundle, the playbook and the stages' rules, ready to answer.
+    """A champion's bundle and the playbook, ready to answer.
 
     Parameters
     ----------
@@ -85,26 +75,21 @@ class Scorer:
         The registry's version of the bundle, told in every answer.
     playbook
         What may be done.
-    stage_rules
-        Who is in which stage.
     serving
         How unknown consent is treated.
     """
 
     def __init__(
-        self,
-        bundle: ScorerBundle,
-        model_version: int,
-        playbook: Playbook,
-        stage_rules: StageRules,
-        serving: ServingSettings,
+        self, bundle: ScorerBundle, model_version: int, playbook: Playbook, serving: ServingSettings
     ) -> None:
         self.bundle = bundle
         self.model_version = model_version
         self._menu = Menu.of(playbook)
+        self._admission = Admission.of(
+            [action.segments for action in playbook.actions], bundle.vocabulary
+        )
+        self._segment_facts = self._admission.facts
         self.playbook_version = playbook.version
-        self._stages = CompanyStages(stage_rules, bundle.thresholds)
-        self.stage_rules_version = stage_rules.version
         self.consent_unknown = serving.consent_unknown
 
     @classmethod
@@ -116,14 +101,10 @@ class Scorer:
         WorkspaceError
             Its files are damaged.
         InputError
-            The playbook or the stages' rules cannot be read.
+            The playbook cannot be read.
         """
         return cls(
-            registry.load(version),
-            version.version,
-            load_playbook(serving.playbook),
-            load_stage_rules(serving.stage_rules),
-            serving,
+            registry.load(version), version.version, load_playbook(serving.playbook), serving
         )
 
     @classmethod
@@ -135,14 +116,14 @@ class Scorer:
         WorkspaceError
             None has been promoted, or its files are damaged.
         InputError
-            The playbook or the stages' rules cannot be read.
+            The playbook cannot be read.
         """
         return cls.of(registry, registry.require_champion(), serving)
 
     @cached_property
-    def stage_texts(self) -> dict[Language, tuple[str, ...]]:
-        """The rules of the stages in words, with this company's numbers."""
-        return {language: self._stages.told(language) for language in LANGUAGES}
+    def stage_rules(self) -> tuple[str, ...]:
+        """The rule of each stage with this company's numbers."""
+        return tuple(rule_text(stage, self.bundle.thresholds) for stage in STAGES)
 
     def score(
         self,
@@ -153,10 +134,20 @@ class Scorer:
     ) -> Scores:
         """Answer for rows of features in the catalogue's order, NaN where unknown."""
         predictions = self.bundle.predict(matrix, threads)
-        staged = self._stages.assign(self._asked(matrix, predictions))
+        facts = {name: matrix[:, _POSITION[name]] for name in STAGE_FEATURES}
+        stage = assign(
+            facts, predictions.churn_probability, predictions.clv_12m, self.bundle.thresholds
+        )
+        # Who never bought has no purchases to stop.
+        risk = np.where(
+            predictions.prospect,
+            np.int8(UNKNOWN),
+            risk_band(predictions.churn_probability, self.bundle.thresholds),
+        )
+        value = value_band(predictions.clv_12m, self.bundle.thresholds)
         choices = choose(
             self._menu,
-            staged.stage,
+            stage,
             predictions.churn_probability,
             predictions.spend_if_purchase,
             predictions.spend_if_none,
@@ -165,35 +156,39 @@ class Scorer:
             consent_unknown=self.consent_unknown,
             available_data=self.bundle.data_available,
             standing=self._standing(matrix),
+            admitted=self._admitted(matrix, predictions, risk, value),
         )
         as_of_day = _fact(matrix, "as_of_day").astype(np.int64)
-        risk = risk_band(predictions.churn_probability, self.bundle.thresholds)
         return Scores(
             as_of_day,
             predictions,
-            staged.stage,
-            staged.rule,
-            np.where(predictions.prospect, np.int8(UNKNOWN), risk),
-            value_band(predictions.clv_12m, self.bundle.thresholds),
+            stage,
+            risk,
+            value,
             choices,
             self._reasons(matrix, predictions.prospect, threads, reasons, language),
             reasons,
-            language,
             _fact(matrix, "purchase_days") == 1,
             as_of_day < day_number(self.bundle.as_of),
         )
 
-    def _asked(self, matrix: Float, predictions: Predictions) -> dict[str, Float]:
-        """Gather what the stages' rules speak of."""
-        said = {
-            "churn_probability": predictions.churn_probability,
-            "expected_spend": predictions.expected_spend,
-            "annual_value": predictions.clv_12m,
+    def _admitted(
+        self,
+        matrix: Float,
+        predictions: Predictions,
+        risk: NDArray[np.int8],
+        value: NDArray[np.int8],
+    ) -> NDArray[np.bool_] | None:
+        """Ask the playbook's segments, for the facts that they name."""
+        if not self._segment_facts:
+            return None
+        told: dict[str, NDArray[Any]] = {
+            "risk_band": risk,
+            "value_band": value,
+            **predictions.numbers(),
         }
-        return {
-            name: said[name] if name in said else matrix[:, _POSITION[name]]
-            for name in self._stages.asked
-        }
+        facts = {n: told[n] if n in told else _fact(matrix, n) for n in self._segment_facts}
+        return self._admission.admitted(facts, len(matrix))
 
     def _standing(self, matrix: Float) -> Standing:
         """Read what stands between customers and actions out of their facts."""
@@ -244,12 +239,11 @@ class Scorer:
             strict=True,
         )
         stages = scores.stage.tolist()
-        texts = self.stage_texts[scores.language]
         columns: dict[str, list[Any]] = {
             "as_of": [day_of(day).isoformat() for day in scores.as_of_day.tolist()],
             **{name: values.tolist() for name, values in scores.predictions.numbers().items()},
             "lifecycle_stage": [STAGES[stage] for stage in stages],
-            "stage_rule": [texts[rule] for rule in scores.stage_rule.tolist()],
+            "stage_rule": [self.stage_rules[stage] for stage in stages],
             "risk_band": [_band(code) for code in scores.risk.tolist()],
             "value_band": [_band(code) for code in scores.value.tolist()],
             "reasons": scores.reasons,
@@ -266,7 +260,7 @@ class Scorer:
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def versions(self) -> dict[str, Any]:
-        """What answered: model, its kind and day, feature service, playbook, stages' rules."""
+        """What answered: model, its kind and day, feature service, playbook."""
         return {
             "model": self.model_version,
             "model_kind": self.bundle.kind,
@@ -274,16 +268,8 @@ class Scorer:
             "horizon_days": self.bundle.horizon_days,
             "feature_service": self.bundle.feature_service,
             "playbook": self.playbook_version,
-            "stage_rules": self.stage_rules_version,
             "currency": self.bundle.currency,
         }
-
-    def files(self, serving: ServingSettings) -> list[tuple[Kept, str, Path]]:
-        """List the files that answers follow from, each with its kind and version."""
-        return [
-            ("playbooks", self.playbook_version, serving.playbook or PLAYBOOK),
-            ("stage_rules", self.stage_rules_version, serving.stage_rules or STAGE_RULES),
-        ]
 
     @property
     def deciders(self) -> str:
@@ -291,8 +277,7 @@ class Scorer:
         bundle = self.bundle
         return (
             f"model {self.model_version} of {bundle.as_of} by {bundle.feature_service}, "
-            f"playbook {self.playbook_version}, stages by {self.stage_rules_version}, "
-            f"consent unknown: {self.consent_unknown}"
+            f"playbook {self.playbook_version}, consent unknown: {self.consent_unknown}"
         )
 
     def flags(self, prospect: bool, one_order: bool, in_sample: bool) -> list[str]:

@@ -282,7 +282,7 @@ rows = st.lists(
 )
 Unknown = Literal["refuse", "plan"]
 unknown_settings: st.SearchStrategy[Unknown] = st.sampled_from(["refuse", "plan"])
-data_sets = st.frozensets(st.sampled_from(NEEDS))
+data_sets = st.frozensets(st.sampled_from([*NEEDS]))
 
 
 def choose_rows(
@@ -488,8 +488,13 @@ CONSULTATION = "{low: 0.10, mid: 0.40, high: 0.80}"
         ("key: consultation", "key: trial", 0, "the key trial is used twice; rename one"),
         ("key: consultation", "key: none", 0, "stands for doing nothing; choose another"),
         ("key: consultation", "key: 42", 0, "valid string"),
-        ("capacity: 200", "capazity: 200", 0, "capazity is unknown; correct its spelling"),
-        ("capacity: 200", "contact_cost: 4", 0, "contact_cost stands twice in one entry"),
+        (
+            "capacity: {contacts: 200",
+            "capazity: {contacts: 200",
+            0,
+            "capazity is unknown; correct its spelling",
+        ),
+        ("    channel: phone", "    contact_cost: 4", 1, "contact_cost stands twice in one entry"),
         ("needs: [category]", "needs: [categories]", 0, "unknown data categories; use one of"),
         ("redemption_rate: 0.4", "redemption_rate: 40", 0, "less than or equal to 1"),
         ("redemption_rate: 0.4", "", -1, "an incentive needs a redemption_rate; add it"),

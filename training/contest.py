@@ -16,8 +16,7 @@ from training.judged import Judged
 from training.population import fit_thresholds
 from training.prior import column
 from training.rivals import baselines
-from training.stage_rules import StageRules
-from training.staging import CompanyStages
+from training.stages import STAGE_FEATURES, assign
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -82,7 +81,6 @@ def hold(
     judged: Judged,
     earlier: Sequence[LabelledDay],
     horizon_days: int,
-    rules: StageRules,
     silent_days: int | None = None,
     activation_days: int | None = None,
 ) -> Contest:
@@ -92,8 +90,6 @@ def hold(
     ----------
     earlier
         Every labelled day whose outcomes had ended by the judged day.
-    rules
-        Who is in which stage.
     silent_days, activation_days
         What the settings say of the stages; None to fit.
     """
@@ -108,12 +104,7 @@ def hold(
         silent_days,
         activation_days,
     )
-    said = {
-        "churn_probability": judged.churn_probability,
-        "expected_spend": judged.expected_spend,
-        "annual_value": judged.expected_spend,
-    }
-    asked = {name: said[name] if name in said else column(day.matrix, name) for name in rules.asked}
+    facts = {name: column(day.matrix, name) for name in STAGE_FEATURES}
     return Contest(
         day=day.as_of,
         horizon_days=horizon_days,
@@ -122,7 +113,7 @@ def hold(
         churned=day.churned,
         net_spend=day.net_spend,
         active=column(day.matrix, "recency_days") <= horizon_days,
-        stage=CompanyStages(rules, thresholds).assign(asked).stage,
+        stage=assign(facts, judged.churn_probability, judged.expected_spend, thresholds),
         answers={PRODUCT: product, **baselines(day, earlier, horizon_days)},
         total=(judged.total_lower, judged.total_upper),
     )

@@ -57,7 +57,6 @@ class Decided(Struct, frozen=True):
     customers: list[int | str | None]
     features: bytes
     answers: list[Any]
-    stage_rules: str = ""
 
 
 class Journal:
