@@ -37,6 +37,7 @@ from serving.score_files import read_scores
 from serving.scorer import Scorer
 from training.bundle import MANIFEST, ScorerBundle
 from training.dataset import tree_matrix
+from training.stage_rules import load_stage_rules
 
 WAYS = ("bare", "none", "fast")
 WANTED, WANTED_MIB = 0.95, 600
@@ -62,7 +63,11 @@ def run(way: str, folder: Path, threads: int) -> Run:
     store = FeatureStore(context.workspace, snapshots, "integer", context.settings)
     store.apply()
     scorer = Scorer(
-        ScorerBundle.load(folder / "bundle"), 1, load_playbook(None), context.settings.serving
+        ScorerBundle.load(folder / "bundle"),
+        1,
+        load_playbook(),
+        load_stage_rules(),
+        context.settings.serving,
     )
     file = snapshots / f"{DAY}.parquet"
     customers = pa.concat_arrays([b.column(0) for b in read_scores(file, ["customer_id"])])

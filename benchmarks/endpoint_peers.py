@@ -137,6 +137,7 @@ def score(body: Body, request: fastapi.Request) -> Answers:
             caller="benchmark",
             model_version=_scorer.model_version,
             playbook=_scorer.playbook_version,
+            stage_rules=_scorer.stage_rules_version,
             consent_unknown=_scorer.consent_unknown,
             language=body.lang,
             reasons=body.reasons,

@@ -14,7 +14,7 @@ from typing import Literal
 from features.catalogue import KeyType
 from features.workspace import Workspace
 
-VERSION = 1
+VERSION = 2
 """Of the list below: another list is another folder, and another feature service."""
 VIEW = "scores"
 SERVICE = f"lifecycle_scores_v{VERSION}"
@@ -79,6 +79,7 @@ COLUMNS: tuple[ScoreColumn, ...] = (
     ScoreColumn("model_version", "whole", "the registry's version of the model"),
     ScoreColumn("model_kind", "text", "lightgbm, or btyd where the prior answers itself"),
     ScoreColumn("playbook_version", "text", "digest of the playbook's content"),
+    ScoreColumn("stage_rules_version", "text", "digest of the stages' rules"),
     ScoreColumn("feature_service", "text", "the model's versioned input", looked_up=False),
     ScoreColumn("scored_at", "moment", "when the scores were computed (UTC)"),
     ScoreColumn(

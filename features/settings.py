@@ -40,7 +40,11 @@ ENVIRONMENT_PREFIX = "LIFECYCLE_"
 SETTINGS_FILE = "lifecycle.yaml"
 # These say where to look, and how many look, before any settings are read.
 _LOCATORS = {"LIFECYCLE_WORKSPACE", "LIFECYCLE_SETTINGS", "LIFECYCLE_WORKERS"}
-_PATHS = (*(("data", table) for table in TABLES), ("serving", "playbook"))
+_PATHS = (
+    *(("data", table) for table in TABLES),
+    ("serving", "playbook"),
+    ("serving", "stage_rules"),
+)
 
 DEFAULT_NON_PRODUCTS = (
     "POST", "DOT", "M", "D", "S", "C2", "B", "BANK CHARGES", "AMAZONFEE", "CRUK", "PADS",
@@ -340,6 +344,9 @@ class ServingSettings(Section):
         "refuse", description="marketing to customers of unknown consent: refuse, or plan only"
     )
     playbook: Path | None = Field(None, description="playbook file; default: the one shipped")
+    stage_rules: Path | None = Field(
+        None, description="file of the stages' rules; default: the one shipped"
+    )
 
 
 class Settings(Section):

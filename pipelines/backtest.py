@@ -22,6 +22,7 @@ from training.contest import Contest, hold
 from training.contest_files import read_contests, read_note, write_contests
 from training.dataset import label_days
 from training.evaluation import Evaluation, evaluate
+from training.stage_rules import load_stage_rules
 from training.tracking.training import Training
 from training.training_set import TrainingSet
 
@@ -176,7 +177,8 @@ def _judged(context: Context, ledger: Ledger, retrieved: Retrieved, learned: Tra
     corrections = bundle.trees.corrections(labelled[0].matrix, threads)
     judged = judge(Predicted(labelled[0], *corrections), bundle.adjustment)
     churn = context.settings.churn
-    return hold(judged, learned.days, horizon, churn.silent_days, churn.activation_days)
+    rules = load_stage_rules(context.settings.serving.stage_rules)
+    return hold(judged, learned.days, horizon, rules, churn.silent_days, churn.activation_days)
 
 
 def _key(context: Context, ledger: Ledger, day: date, horizon: int) -> str:
@@ -192,6 +194,7 @@ def _key(context: Context, ledger: Ledger, day: date, horizon: int) -> str:
         "training": settings.training.model_dump(
             mode="json", exclude={"threads", "workers", "storage"}
         ),
+        "stages": load_stage_rules(settings.serving.stage_rules).version,
         "product": product_digest(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from features.errors import InputError, WorkspaceError
 from features.matrix import matrix_of
 from pipelines.context import Context
 from serving.decisions import decision_ids
-from serving.decisions.archive import Archive, Decision, features_of, kept_playbook
+from serving.decisions.archive import Archive, Decision, Kept, features_of, kept_file
 from serving.playbook import load_playbook
 from serving.reasons import Reasons
 from serving.scorer import Scorer
 from serving.sentences import LANGUAGES, Language
+from training.stage_rules import load_stage_rules
 
 Float = NDArray[np.float64]
 
@@ -83,7 +85,13 @@ def replay(context: Context, decision_id: str) -> ReplayReport:
 
 
 def _replayed(context: Context, decision: Decision) -> ReplayReport:
-    scorer = _scorer(context, decision.model_version, decision.playbook, decision.consent_unknown)
+    scorer = _scorer(
+        context,
+        decision.model_version,
+        decision.playbook,
+        decision.stage_rules,
+        decision.consent_unknown,
+    )
     matrix = np.frombuffer(features_of(decision)).reshape(1, -1)
     reasons: Reasons = decision.reasons  # type: ignore[assignment]
     language: Language = decision.language  # type: ignore[assignment]
@@ -121,7 +129,13 @@ def _replayed_batch(context: Context, row: dict[str, Any]) -> ReplayReport:
         context.snapshots(ledger, [row["as_of"]])
         facts = context.store(ledger).historical(pa.array([row["customer_id"]]), row["as_of"])
     for consent in ("refuse", "plan"):
-        scorer = _scorer(context, row["model_version"], row["playbook_version"], consent)
+        scorer = _scorer(
+            context,
+            row["model_version"],
+            row["playbook_version"],
+            row["stage_rules_version"],
+            consent,
+        )
         matrix = matrix_of(facts, scorer.bundle.vocabulary)
         (name,) = decision_ids(scorer.deciders, [row["customer_id"]], matrix)
         if name == row["decision_id"]:
@@ -136,7 +150,10 @@ def _replayed_batch(context: Context, row: dict[str, Any]) -> ReplayReport:
     reasons: Reasons = row["reasons_method"]
     tried = [_answer(scorer, matrix, reasons, language) for language in LANGUAGES]
     # A file does not say in which language it tells its reasons.
-    again = min(tried, key=lambda one: one["reasons"] != said["reasons"])
+    told = ("reasons", "stage_rule")
+    again = min(
+        tried, key=lambda one: [one[name] for name in told] != [said[name] for name in told]
+    )
     again |= {"customer_id": row["customer_id"], "decision_id": row["decision_id"]}
     differences = _differences(said, again, [name for name in again if name in said])
     return ReplayReport(
@@ -169,14 +186,21 @@ def _differences(
     }
 
 
-def _scorer(context: Context, model: int, playbook: str, consent_unknown: str) -> Scorer:
+def _scorer(
+    context: Context, model: int, playbook: str, stage_rules: str, consent_unknown: str
+) -> Scorer:
     registry = context.registry()
-    kept = kept_playbook(context.workspace.decisions, playbook)
-    if not kept.exists():
-        raise WorkspaceError(
-            f"the playbook {playbook} is not kept in decisions/playbooks; put it there under that "
-            "name"
-        )
+    actions = load_playbook(_kept(context, "playbooks", playbook))
+    rules = load_stage_rules(_kept(context, "stage_rules", stage_rules))
     serving = context.settings.serving.model_copy(update={"consent_unknown": consent_unknown})
     version = registry.version(model)
-    return Scorer(registry.load(version), version.version, load_playbook(kept), serving)
+    return Scorer(registry.load(version), version.version, actions, rules, serving)
+
+
+def _kept(context: Context, kind: Kept, version: str) -> Path:
+    kept = kept_file(context.workspace.decisions, kind, version)
+    if not kept.exists():
+        raise WorkspaceError(
+            f"version {version} is not kept in decisions/{kind}; put it there as {version}.yaml"
+        )
+    return kept

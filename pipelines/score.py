@@ -27,9 +27,8 @@ from features.store import FeatureStore
 from pipelines.context import Context, Stopwatch
 from pipelines.features import put_online
 from serving.batch import CHUNK, score_batch, score_schema
-from serving.decisions.archive import keep_playbook
+from serving.decisions.archive import keep_file
 from serving.delivery import Delivered, check_file, deliver_file, is_database
-from serving.playbook import SHIPPED
 from serving.reasons import Reasons
 from serving.score_files import read_scores, write_scores
 from serving.scorer import Scorer
@@ -116,8 +115,8 @@ def score(
         key = scores_key(scorer, context.snapshot_key(ledger, day), reasons, language)
         computed = stored_key(path) != key
         if computed:
-            playbook = context.settings.serving.playbook or SHIPPED
-            keep_playbook(context.workspace.decisions, scorer.playbook_version, playbook)
+            for kind, version, file in scorer.files(context.settings.serving):
+                keep_file(context.workspace.decisions, kind, version, file)
             customers = known_customers(context.workspace, ledger, day)
             write_day(context, store, scorer, customers, day, path, key, reasons, language)
         state = store.state

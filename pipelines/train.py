@@ -26,6 +26,7 @@ from training.contest_files import judged_file, write_contests
 from training.evaluation import Evaluation
 from training.recipe import ALL_TASKS, Recipe
 from training.sampling import sample_customers
+from training.stage_rules import load_stage_rules
 from training.tracking.run import log_training
 from training.tracking.training import Training
 from training.train import join, train
@@ -89,6 +90,8 @@ def train_scorer(context: Context, as_of: date | None) -> TrainReport:
     """
     watch = Stopwatch()
     context.workspace.require()
+    # What is wrong in them is to be told before the work, not after it.
+    load_stage_rules(context.settings.serving.stage_rules)
     with context.workspace.locked(), scratch(context.workspace):
         ledger = context.folded_ledger()
         day = as_of or context.observed_until(ledger)
@@ -141,6 +144,8 @@ def join_training(context: Context, as_of: date | None) -> JoinReport:
             "postgresql+psycopg://user@host/database"
         )
     context.workspace.require()
+    # What is wrong in them is to be told before the work, not after it.
+    load_stage_rules(context.settings.serving.stage_rules)
     with context.workspace.locked(), scratch(context.workspace):
         ledger = context.folded_ledger()
         day = as_of or context.observed_until(ledger)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from serving.playbook import LET_GO, NONE, Action, Playbook
-from serving.worth import LEVELS, Effects, Outlook, incremental_values
+from serving.worth import LEVELS, Effects, Outlook, expected_costs, incremental_values
 from training.stages import STAGES
 
 Floats = NDArray[np.float64]
@@ -176,6 +177,10 @@ class Choices:
         Value of every action at the low, mid and high end of its effects.
     candidate : bool array of shape (n, k)
         Whether the action is allowed for the customer and worth more than nothing.
+    allowed : bool array of shape (n, k)
+        Whether the action is allowed for the customer, whatever it is worth.
+    effects, outlook
+        What the values were reckoned from.
     """
 
     keys: tuple[str, ...]
@@ -187,6 +192,14 @@ class Choices:
     provenance: NDArray[np.str_]
     worth: Floats
     candidate: Flags
+    allowed: Flags
+    effects: Effects
+    outlook: Outlook
+
+    @cached_property
+    def cost(self) -> Floats:
+        """Expected cost of every action, shape (n, k); part of its value already."""
+        return expected_costs(self.effects, self.outlook)
 
     @property
     def action(self) -> NDArray[np.str_]:
@@ -343,10 +356,10 @@ def choose(
         eligible &= admitted
     worth = incremental_values(menu.effects, outlook)
     complaint, cooling = menu.waits(standing)
-    pays = eligible & (worth[_MID] > 0)
-    allowed = pays & (permitted[:, None] | ~menu.is_marketing)
-    settled = allowed & ~complaint
-    candidate = settled & ~cooling
+    consented = eligible & (permitted[:, None] | ~menu.is_marketing)
+    allowed = consented & ~complaint & ~cooling
+    pays = worth[_MID] > 0
+    candidate = allowed & pays
     # Of equals the first: a manager's order counts.
     best = np.where(candidate, worth[_MID], -np.inf).argmax(axis=1)
     chosen = candidate.any(axis=1)
@@ -356,7 +369,8 @@ def choose(
     potential = np.where(eligible, worth[_MID], -np.inf).max(axis=1)
     index = np.where(chosen, best + 1, 0).astype(np.int16)
     is_marketing = chosen & menu.is_marketing[best]
-    stopped = _Stopped(allowed.any(axis=1), settled.any(axis=1))
+    paying = consented & pays
+    stopped = _Stopped(paying.any(axis=1), (paying & ~complaint).any(axis=1))
     note = _notes(chosen, is_marketing, menu.lost[stages], consents, potential, stopped)
     # Its value stays 0: letting go is doing nothing, with the reason said.
     keys = (NONE, *menu.keys)
@@ -365,7 +379,10 @@ def choose(
     provenance = np.broadcast_to(np.array("assumed"), index.shape)
     # Where an incentive costs more than a sale earns, the stronger effect is the lower value.
     low, high = ends.min(axis=0), ends.max(axis=0)
-    return Choices(keys, index, ends[_MID], low, high, note, provenance, worth, candidate)
+    return Choices(
+        keys, index, ends[_MID], low, high, note, provenance, worth, candidate, allowed,
+        menu.effects, outlook,
+    )  # fmt: skip
 
 
 class _Stopped(NamedTuple):

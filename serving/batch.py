@@ -103,7 +103,7 @@ def _columns(scorer: Scorer, scores: Scores, rows: int, moment: datetime) -> dic
         "risk_band": (BANDS, scores.risk),
         "value_band": (BANDS, scores.value),
         "lifecycle_stage": (STAGES, scores.stage),
-        "stage_rule": (scorer.stage_rules, scores.stage),
+        "stage_rule": (scorer.stage_texts[scores.language], scores.stage_rule),
         "action": (chosen.keys, chosen.action_index),
         "action_note": ([note_text(note) for note in NOTES], chosen.note_index),
     }
@@ -117,6 +117,7 @@ def _columns(scorer: Scorer, scores: Scores, rows: int, moment: datetime) -> dic
         "model_version": scorer.model_version,
         "model_kind": scorer.bundle.kind,
         "playbook_version": scorer.playbook_version,
+        "stage_rules_version": scorer.stage_rules_version,
         "feature_service": scorer.bundle.feature_service,
         # The feature store keeps moments in whole seconds.
         "scored_at": moment.replace(microsecond=0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from features.settings import ServingSettings
 from serving.actions import UNKNOWN as UNKNOWN_CONSENT
 from serving.actions import Choices, Menu, Standing, choose, note_text
 from serving.bands import BANDS, UNKNOWN, risk_band, value_band
+from serving.decisions.archive import Kept
+from serving.playbook import SHIPPED as PLAYBOOK
 from serving.playbook import Playbook, load_playbook
 from serving.reasons import Reasons, explain
 from serving.segments import Admission
@@ -22,7 +25,10 @@ from serving.sentences import LANGUAGES, Language
 from serving.teller import Teller
 from training.bundle import Predictions, ScorerBundle
 from training.registry import Registry, ScorerVersion
-from training.stages import STAGE_FEATURES, STAGES, assign, rule_text
+from training.stage_rules import SHIPPED as STAGE_RULES
+from training.stage_rules import StageRules, load_stage_rules
+from training.stages import STAGES
+from training.staging import CompanyStages
 
 Float = NDArray[np.float64]
 
@@ -39,11 +45,14 @@ class Scores:
         Day of each customer's features, since 1970-01-01; a row's own, never a clock's.
     stage
         Index into :data:`training.stages.STAGES`.
+    stage_rule
+        Which clause of the stage rules put the customer there; index into
+        :attr:`Scorer.stage_texts`.
     risk, value
         Bands, indices into :data:`serving.bands.BANDS`; below zero where there is none: who never
         bought has no purchases to stop.
     reasons
-        Up to three sentences a customer.
+        Up to three sentences a customer, in ``language`` as the rule of the stage is.
     reasons_method
         How they were found: ``fast`` (approximate), ``exact``, or ``none`` where none were asked.
     one_order
@@ -55,17 +64,19 @@ class Scores:
     as_of_day: NDArray[np.int64]
     predictions: Predictions
     stage: NDArray[np.int8]
+    stage_rule: NDArray[np.int8]
     risk: NDArray[np.int8]
     value: NDArray[np.int8]
     choices: Choices
     reasons: list[list[str]]
     reasons_method: Reasons
+    language: Language
     one_order: NDArray[np.bool_]
     in_sample: NDArray[np.bool_]
 
 
 class Scorer:
-    """A champion's bundle and the playbook, ready to answer.
+    """A champion's bundle, the playbook and the stages' rules, ready to answer.
 
     Parameters
     ----------
@@ -75,12 +86,19 @@ class Scorer:
         The registry's version of the bundle, told in every answer.
     playbook
         What may be done.
+    stage_rules
+        Who is in which stage.
     serving
         How unknown consent is treated.
     """
 
     def __init__(
-        self, bundle: ScorerBundle, model_version: int, playbook: Playbook, serving: ServingSettings
+        self,
+        bundle: ScorerBundle,
+        model_version: int,
+        playbook: Playbook,
+        stage_rules: StageRules,
+        serving: ServingSettings,
     ) -> None:
         self.bundle = bundle
         self.model_version = model_version
@@ -90,6 +108,8 @@ class Scorer:
         )
         self._segment_facts = self._admission.facts
         self.playbook_version = playbook.version
+        self._stages = CompanyStages(stage_rules, bundle.thresholds)
+        self.stage_rules_version = stage_rules.version
         self.consent_unknown = serving.consent_unknown
 
     @classmethod
@@ -101,10 +121,14 @@ class Scorer:
         WorkspaceError
             Its files are damaged.
         InputError
-            The playbook cannot be read.
+            The playbook or the stages' rules cannot be read.
         """
         return cls(
-            registry.load(version), version.version, load_playbook(serving.playbook), serving
+            registry.load(version),
+            version.version,
+            load_playbook(serving.playbook),
+            load_stage_rules(serving.stage_rules),
+            serving,
         )
 
     @classmethod
@@ -116,14 +140,14 @@ class Scorer:
         WorkspaceError
             None has been promoted, or its files are damaged.
         InputError
-            The playbook cannot be read.
+            The playbook or the stages' rules cannot be read.
         """
         return cls.of(registry, registry.require_champion(), serving)
 
     @cached_property
-    def stage_rules(self) -> tuple[str, ...]:
-        """The rule of each stage with this company's numbers."""
-        return tuple(rule_text(stage, self.bundle.thresholds) for stage in STAGES)
+    def stage_texts(self) -> dict[Language, tuple[str, ...]]:
+        """The rules of the stages in words, with this company's numbers."""
+        return {language: self._stages.told(language) for language in LANGUAGES}
 
     def score(
         self,
@@ -134,10 +158,7 @@ class Scorer:
     ) -> Scores:
         """Answer for rows of features in the catalogue's order, NaN where unknown."""
         predictions = self.bundle.predict(matrix, threads)
-        facts = {name: matrix[:, _POSITION[name]] for name in STAGE_FEATURES}
-        stage = assign(
-            facts, predictions.churn_probability, predictions.clv_12m, self.bundle.thresholds
-        )
+        staged = self._stages.assign(self._asked(matrix, predictions))
         # Who never bought has no purchases to stop.
         risk = np.where(
             predictions.prospect,
@@ -147,7 +168,7 @@ class Scorer:
         value = value_band(predictions.clv_12m, self.bundle.thresholds)
         choices = choose(
             self._menu,
-            stage,
+            staged.stage,
             predictions.churn_probability,
             predictions.spend_if_purchase,
             predictions.spend_if_none,
@@ -162,15 +183,29 @@ class Scorer:
         return Scores(
             as_of_day,
             predictions,
-            stage,
+            staged.stage,
+            staged.rule,
             risk,
             value,
             choices,
             self._reasons(matrix, predictions.prospect, threads, reasons, language),
             reasons,
+            language,
             _fact(matrix, "purchase_days") == 1,
             as_of_day < day_number(self.bundle.as_of),
         )
+
+    def _asked(self, matrix: Float, predictions: Predictions) -> dict[str, Float]:
+        """Gather what the stages' rules speak of."""
+        said = {
+            "churn_probability": predictions.churn_probability,
+            "expected_spend": predictions.expected_spend,
+            "annual_value": predictions.clv_12m,
+        }
+        return {
+            name: said[name] if name in said else matrix[:, _POSITION[name]]
+            for name in self._stages.asked
+        }
 
     def _admitted(
         self,
@@ -239,11 +274,12 @@ class Scorer:
             strict=True,
         )
         stages = scores.stage.tolist()
+        texts = self.stage_texts[scores.language]
         columns: dict[str, list[Any]] = {
             "as_of": [day_of(day).isoformat() for day in scores.as_of_day.tolist()],
             **{name: values.tolist() for name, values in scores.predictions.numbers().items()},
             "lifecycle_stage": [STAGES[stage] for stage in stages],
-            "stage_rule": [self.stage_rules[stage] for stage in stages],
+            "stage_rule": [texts[rule] for rule in scores.stage_rule.tolist()],
             "risk_band": [_band(code) for code in scores.risk.tolist()],
             "value_band": [_band(code) for code in scores.value.tolist()],
             "reasons": scores.reasons,
@@ -260,7 +296,7 @@ class Scorer:
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def versions(self) -> dict[str, Any]:
-        """What answered: model, its kind and day, feature service, playbook."""
+        """What answered: model, its kind and day, feature service, playbook, stages' rules."""
         return {
             "model": self.model_version,
             "model_kind": self.bundle.kind,
@@ -268,8 +304,16 @@ class Scorer:
             "horizon_days": self.bundle.horizon_days,
             "feature_service": self.bundle.feature_service,
             "playbook": self.playbook_version,
+            "stage_rules": self.stage_rules_version,
             "currency": self.bundle.currency,
         }
+
+    def files(self, serving: ServingSettings) -> list[tuple[Kept, str, Path]]:
+        """List the files that answers follow from, each with its kind and version."""
+        return [
+            ("playbooks", self.playbook_version, serving.playbook or PLAYBOOK),
+            ("stage_rules", self.stage_rules_version, serving.stage_rules or STAGE_RULES),
+        ]
 
     @property
     def deciders(self) -> str:
@@ -277,7 +321,8 @@ class Scorer:
         bundle = self.bundle
         return (
             f"model {self.model_version} of {bundle.as_of} by {bundle.feature_service}, "
-            f"playbook {self.playbook_version}, consent unknown: {self.consent_unknown}"
+            f"playbook {self.playbook_version}, stages by {self.stage_rules_version}, "
+            f"consent unknown: {self.consent_unknown}"
         )
 
     def flags(self, prospect: bool, one_order: bool, in_sample: bool) -> list[str]:

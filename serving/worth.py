@@ -83,6 +83,35 @@ def probability_change(probability: Floats, shift: Floats | float) -> Floats:
     return probability * (1 - probability) * shift / (1 + probability * shift)
 
 
+def expected_costs(effects: Effects, outlook: Outlook) -> Floats:
+    """Cost of each action, contact and redeemed incentive, at the likely value of its effects.
+
+    Returns
+    -------
+    float64 array of shape (n, k)
+        By customer and action, part of :func:`incremental_values` already.
+
+    Examples
+    --------
+    A contact of 1, and 5 that 80% of the buyers redeem, of whom a chance of 75% under the action
+    makes: 1 + 0.75 x 0.8 x 5.
+
+    >>> effects = Effects(*(np.full((3, 1), lift) for lift in (np.log(3), 0.0)),
+    ...     contact_cost=np.array([1.0]), redemption_rate=np.array([0.8]),
+    ...     amount=np.array([5.0]), share_of_order=np.array([0.0]))
+    >>> customer = Outlook(np.array([0.5]), np.array([100.0]), np.array([0.0]), margin=0.4)
+    >>> expected_costs(effects, customer).round(9).tolist()
+    [[4.0]]
+    """
+    mid = LEVELS.index("mid")
+    before = outlook.purchase_probability[:, None]
+    change = probability_change(before, np.expm1(effects.lift_log_odds[mid]))
+    spend = outlook.spend_if_purchase[:, None] * (1 + effects.lift_spend[mid])
+    incentive = effects.amount + effects.share_of_order * np.maximum(spend, 0.0)
+    redeemed: Floats = (before + change) * (effects.redemption_rate * incentive)
+    return effects.contact_cost + redeemed
+
+
 def incremental_values(effects: Effects, outlook: Outlook) -> Floats:
     """Value of each action above doing nothing, over the horizon.
 

@@ -36,6 +36,7 @@ def decided(*customers: Any, request_id: str = "r", at: datetime | None = None) 
         caller="crm",
         model_version=1,
         playbook="p",
+        stage_rules="s",
         consent_unknown="refuse",
         language="en",
         reasons="fast",

@@ -1,5 +1,6 @@
-"""Every customer is in exactly one stage, by the first rule that matches."""
+"""Every customer is in exactly one stage, by the first rule of the file that matches."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from features.errors import InputError
 from training.population import StageThresholds
-from training.stages import STAGE_FEATURES, STAGE_NAMES_ZH, STAGES, assign, rule_text
+from training.stage_rules import SHIPPED, load_stage_rules
+from training.stages import STAGE_NAMES_ZH, STAGES
+from training.staging import CompanyStages
 
+RULES = load_stage_rules()
 COMPANY = StageThresholds(
     silent_days=91,
     activation_days=30,
@@ -33,18 +38,25 @@ USUAL = {
     "churn_probability": 0.5,
     "annual_value": 100.0,
 }
-PROSPECT = dict.fromkeys(STAGE_FEATURES, NAN) | {"purchases": 0.0}
+PREDICTED = ("churn_probability", "annual_value")
+PROSPECT = dict.fromkeys(set(USUAL) - set(PREDICTED), NAN) | {"purchases": 0.0}
 ONE_ORDER = {"purchases": 1.0, "gap_mean_days": NAN, "gap_last_days": NAN, "lateness": NAN}
 LOYAL = {"churn_probability": 0.3, "annual_value": 200.0}
 
 
 def assign_table(
-    rows: list[dict[str, float]], thresholds: StageThresholds = COMPANY
+    rows: list[dict[str, float]],
+    thresholds: StageThresholds = COMPANY,
+    before: NDArray[np.int8] | None = None,
 ) -> NDArray[np.int8]:
-    names = {name for row in rows for name in row}
+    names = {name for row in rows for name in row} | set(RULES.asked)
     table = {name: np.array([row.get(name, NAN) for row in rows], dtype=float) for name in names}
-    churn, value = table.pop("churn_probability"), table.pop("annual_value")
-    return assign(table, churn, value, thresholds)
+    return CompanyStages(RULES, thresholds).assign(table, before).stage
+
+
+def told(stage: str, thresholds: StageThresholds = COMPANY, language: str = "en") -> str:
+    places = [STAGES[clause.stage] for clause in RULES.clauses]
+    return CompanyStages(RULES, thresholds).told(language)[places.index(stage)]
 
 
 def stage_of(thresholds: StageThresholds = COMPANY, **changed: Any) -> str:
@@ -129,20 +141,47 @@ def test_where_all_customers_look_alike_none_is_declining() -> None:
 def test_without_a_usual_gap_in_the_company_one_order_is_not_late() -> None:
     no_repeats = StageThresholds(91, 30, 0.7, 0.3, 200, 2, NAN)
     assert stage_of(no_repeats, recency_days=81.0, **ONE_ORDER) == "developing"
-    assert "nan" not in " ".join(rule_text(stage, no_repeats) for stage in STAGES)
+    assert "nan" not in " ".join(CompanyStages(RULES, no_repeats).told("en"))
+    assert "nan" not in " ".join(CompanyStages(RULES, no_repeats).told("zh"))
 
 
 numbers = st.floats(-10, 500) | st.sampled_from([NAN, np.inf, 0, 1, 30, 40, 91, 0.3, 0.7, 2, 200])
 customers = st.fixed_dictionaries(dict.fromkeys(USUAL, numbers))
 
 
+def as_before_the_file(row: dict[str, float], company: StageThresholds) -> str:
+    """The rules as they stood in code before they stood in a file."""
+    recency, usual, churn = row["recency_days"], row["gap_mean_days"], row["churn_probability"]
+    if not row["purchases"] >= 1:
+        return "prospect_considering" if row["intent_90d"] > 0 else "prospect_aware"
+    if recency > company.silent_days:
+        return "churned"
+    if row["gap_last_days"] > company.silent_days and recency <= company.activation_days:
+        return "won_back"
+    if row["tenure_days"] <= company.activation_days:
+        return "new"
+    if np.isnan(row["lateness"]):
+        gap = company.company_gap_days if np.isnan(usual) else usual
+        late = recency > company.lateness_high * gap
+    else:
+        late = row["lateness"] > company.lateness_high
+    if late or churn > company.churn_high:
+        return "declining"
+    steady = row["gap_last_days"] <= company.lateness_high * usual
+    safe = churn <= company.churn_low
+    return (
+        "loyal" if steady and safe and row["annual_value"] >= company.value_high else "developing"
+    )
+
+
 @given(st.lists(customers, min_size=1, max_size=20))
-def test_every_customer_is_in_exactly_one_stage_alone_as_in_a_batch(
+def test_the_shipped_rules_give_the_stages_alone_as_in_a_batch(
     rows: list[dict[str, float]],
 ) -> None:
-    stages = assign_table(rows)
+    # Enough of them that arrays are asked, and not one customer after the other.
+    stages = assign_table(rows * 9)[: len(rows)]
     assert stages.dtype == np.int8
-    assert ((stages >= 0) & (stages < len(STAGES))).all()
+    assert [STAGES[stage] for stage in stages] == [as_before_the_file(row, COMPANY) for row in rows]
     assert [assign_table([row])[0] for row in rows] == stages.tolist()
 
 
@@ -153,23 +192,19 @@ def test_who_has_never_bought_is_a_prospect_and_nobody_else_is(row: dict[str, fl
 
 
 def test_no_customers_have_no_stages() -> None:
-    nobody = {name: np.array([]) for name in STAGE_FEATURES}
-    assert assign(nobody, np.array([]), np.array([]), COMPANY).shape == (0,)
+    assert assign_table([]).shape == (0,)
 
 
 def test_a_missing_feature_is_named() -> None:
-    with pytest.raises(ValueError, match="need tenure_days, lateness; add them"):
-        assign(
-            {n: np.ones(1) for n in STAGE_FEATURES if n not in ("tenure_days", "lateness")},
-            np.ones(1),
-            np.ones(1),
-            COMPANY,
-        )
+    given = {name: np.ones(1) for name in RULES.asked if name not in ("tenure_days", "lateness")}
+    with pytest.raises(ValueError, match="need lateness, tenure_days; add them"):
+        CompanyStages(RULES, COMPANY).assign(given)
 
 
 def test_an_array_of_another_length_is_named() -> None:
-    with pytest.raises(ValueError, match=r"annual_value has shape \(2,\), purchases \(1,\)"):
-        assign({n: np.ones(1) for n in STAGE_FEATURES}, np.ones(1), np.ones(2), COMPANY)
+    given = {name: np.ones(1) for name in RULES.asked} | {"lateness": np.ones(2)}
+    with pytest.raises(ValueError, match=r"lateness has shape \(2,\), annual_value \(1,\)"):
+        CompanyStages(RULES, COMPANY).assign(given)
 
 
 @pytest.mark.parametrize(
@@ -186,9 +221,10 @@ def test_an_array_of_another_length_is_named() -> None:
     ],
 )
 def test_the_rule_is_told_with_the_fitted_numbers(stage: str, said: list[str]) -> None:
-    text = rule_text(stage, COMPANY)
+    text = told(stage)
     assert all(part in text for part in said)
     assert text.endswith(".")
+    assert told(stage, language="zh").endswith("。")
 
 
 @pytest.mark.parametrize(
@@ -200,9 +236,61 @@ def test_the_rule_is_told_with_the_fitted_numbers(stage: str, said: list[str]) -
     ],
 )
 def test_numbers_read_naturally(changed: dict[str, Any], part: str) -> None:
-    assert part in rule_text("churned", StageThresholds(**COMPANY.to_dict() | changed))
+    assert part in told("churned", StageThresholds(**COMPANY.to_dict() | changed))
 
 
 def test_unknown_thresholds_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown stage thresholds slient_days"):
         StageThresholds.from_dict(COMPANY.to_dict() | {"slient_days": 3})
+
+
+# --- the file ---
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shift", "reason"),
+    [
+        ("when: not bought\n", "when: not bougth\n", 0, "bougth is unknown; did you mean bought?"),
+        ("when: recency_days > silent_days", "when: recency_days", 0, "it is a number; compare it"),
+        (
+            "late or churn_probability",
+            "late or 1 / churn_probability",
+            0,
+            "1 / churn_probability is",
+        ),
+        ("late or churn_probability", "late or churn_probability(", 0, "cannot be read; write"),
+        ("late or churn_probability", "late or region > 2 or churn_probability", 0, "region is"),
+        ("    when: recency_days > silent_days", "", -1, "it has no when, so that no stage below"),
+        ("engaged: intent_90d > 0", "purchases: intent_90d > 0", 0, "purchases means something"),
+        ("  new:", "  newest:", 0, "unknown stage newest; use one of prospect_aware"),
+        ("{silent_days:days}没有", "{silent:days}没有", 0, "silent is unknown; did you mean"),
+        ("{silent_days:days}没有", "{silent_days:weeks}没有", 0, "weeks is no way to tell"),
+        ("{silent_days:days}没有", "{recency_days:days}没有", 0, "recency_days is unknown"),
+        ("    en: First order", "    if: 1\n    en: First order", 0, "if is unknown; correct"),
+    ],
+)
+def test_a_mistake_in_the_rules_is_told_with_its_line_and_the_remedy(
+    tmp_path: Path, old: str, new: str, shift: int, reason: str
+) -> None:
+    text = SHIPPED.read_text(encoding="utf-8")
+    file = tmp_path / "stages.yaml"
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+    line = text[: text.index(old)].count("\n") + 1 + shift
+    with pytest.raises(InputError) as refused:
+        load_stage_rules(file)
+    assert str(refused.value).startswith(f"stage rules {file}, line {line}: ")
+    assert reason in str(refused.value)
+
+
+def test_the_order_of_the_file_decides_and_is_part_of_its_version(tmp_path: Path) -> None:
+    text = SHIPPED.read_text(encoding="utf-8")
+    start, end = text.index("  # A fact, whatever"), text.index("  # The last gap is")
+    new = text.index("  declining:")
+    file = tmp_path / "stages.yaml"
+    file.write_text(text[:start] + text[end:new] + text[start:end] + text[new:], encoding="utf-8")
+    moved = load_stage_rules(file)
+    assert moved.version != RULES.version
+    row = USUAL | {"recency_days": 95.0, "tenure_days": 20.0}
+    table = {name: np.array([row[name]]) for name in moved.asked}
+    assert STAGES[CompanyStages(moved, COMPANY).assign(table).stage[0]] == "new"
+    assert STAGES[CompanyStages(RULES, COMPANY).assign(table).stage[0]] == "churned"

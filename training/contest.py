@@ -16,7 +16,8 @@ from training.judged import Judged
 from training.population import fit_thresholds
 from training.prior import column
 from training.rivals import baselines
-from training.stages import STAGE_FEATURES, assign
+from training.stage_rules import StageRules
+from training.staging import CompanyStages
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -81,6 +82,7 @@ def hold(
     judged: Judged,
     earlier: Sequence[LabelledDay],
     horizon_days: int,
+    rules: StageRules,
     silent_days: int | None = None,
     activation_days: int | None = None,
 ) -> Contest:
@@ -90,6 +92,8 @@ def hold(
     ----------
     earlier
         Every labelled day whose outcomes had ended by the judged day.
+    rules
+        Who is in which stage.
     silent_days, activation_days
         What the settings say of the stages; None to fit.
     """
@@ -104,7 +108,12 @@ def hold(
         silent_days,
         activation_days,
     )
-    facts = {name: column(day.matrix, name) for name in STAGE_FEATURES}
+    said = {
+        "churn_probability": judged.churn_probability,
+        "expected_spend": judged.expected_spend,
+        "annual_value": judged.expected_spend,
+    }
+    asked = {name: said[name] if name in said else column(day.matrix, name) for name in rules.asked}
     return Contest(
         day=day.as_of,
         horizon_days=horizon_days,
@@ -113,7 +122,7 @@ def hold(
         churned=day.churned,
         net_spend=day.net_spend,
         active=column(day.matrix, "recency_days") <= horizon_days,
-        stage=assign(facts, judged.churn_probability, judged.expected_spend, thresholds),
+        stage=CompanyStages(rules, thresholds).assign(asked).stage,
         answers={PRODUCT: product, **baselines(day, earlier, horizon_days)},
         total=(judged.total_lower, judged.total_upper),
     )

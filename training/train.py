@@ -25,6 +25,7 @@ from training.population import StageThresholds, fit_thresholds
 from training.prior import Prior, column
 from training.prospects import Conversion, NeverBought
 from training.recipe import Learned, Recipe, Say, Trees, check_enough, judge_days, learn, search
+from training.stage_rules import load_stage_rules
 from training.tracking.training import Training, sample_of
 from training.training_set import TrainingSet
 from training.trees import Machine
@@ -124,11 +125,13 @@ def served(
 
 def _contests(learned: Learned, days: list[LabelledDay], settings: Settings) -> tuple[Contest, ...]:
     calendar = learned.calendar
+    rules = load_stage_rules(settings.serving.stage_rules)
     return tuple(
         hold(
             judged,
             [d for d in days if d.as_of in calendar.before(judged.day.as_of)],
             calendar.horizon_days,
+            rules,
             settings.churn.silent_days,
             settings.churn.activation_days,
         )

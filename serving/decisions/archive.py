@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import polars as pl
@@ -37,6 +37,7 @@ SCHEMA = pa.schema(
         ("shadow", pa.bool_()),
         ("model_version", pa.int64()),
         ("playbook", pa.string()),
+        ("stage_rules", pa.string()),
         ("consent_unknown", pa.string()),
         ("language", pa.string()),
         ("reasons", pa.string()),
@@ -69,6 +70,7 @@ class Decision:
     shadow: bool
     model_version: int
     playbook: str
+    stage_rules: str
     consent_unknown: str
     language: str
     reasons: str
@@ -134,7 +136,7 @@ class Archive:
         files = sorted(self.folder.glob("*/*.parquet"))
         if not files:
             return
-        rows = pl.scan_parquet(files).filter(wanted).collect()
+        rows = pl.scan_parquet(files, missing_columns="insert").filter(wanted).collect()
         for row in rows.iter_rows(named=True):
             yield _decision(row)
 
@@ -162,14 +164,18 @@ class Archive:
             yield
 
 
-def kept_playbook(folder: Path, version: str) -> Path:
-    """Where the record keeps the playbook of a version."""
-    return folder / "playbooks" / f"{version}.yaml"
+Kept = Literal["playbooks", "stage_rules"]
+"""Files that answers follow from, by the folder of the record that keeps them."""
 
 
-def keep_playbook(folder: Path, version: str, file: Path) -> None:
-    """Keep the playbook that decides from now on in the record's folder."""
-    kept = kept_playbook(folder, version)
+def kept_file(folder: Path, kind: Kept, version: str) -> Path:
+    """Where the record keeps the file of a version."""
+    return folder / kind / f"{version}.yaml"
+
+
+def keep_file(folder: Path, kind: Kept, version: str, file: Path) -> None:
+    """Keep a file that decides from now on in the record's folder."""
+    kept = kept_file(folder, kind, version)
     if not kept.exists():
         with replacing(kept) as target:
             shutil.copyfile(file, target)
@@ -206,6 +212,7 @@ def _rows(decided: Iterator[Decided]) -> Iterator[dict[str, Any]]:
                 "shadow": one.shadow,
                 "model_version": one.model_version,
                 "playbook": one.playbook,
+                "stage_rules": one.stage_rules,
                 "consent_unknown": one.consent_unknown,
                 "language": one.language,
                 "reasons": one.reasons,
@@ -236,9 +243,15 @@ def _made_one(folder: Path) -> None:
         return
     whole = folder / _WHOLE
     files = [*parts, *([whole] if whole.exists() else [])]
-    table = pa.concat_tables([pq.read_table(file) for file in files])
+    # One that was written before the rules of the stages were kept lacks them.
+    table = pa.concat_tables([pq.read_table(file) for file in files], promote_options="default")
     rows = pl.DataFrame(pl.from_arrow(table)).unique().sort("customer_id", "at", "decision_id")
     with replacing(whole) as file:
-        pq.write_table(rows.to_arrow().cast(SCHEMA), file, compression="zstd", row_group_size=5_000)
+        pq.write_table(
+            rows.select(SCHEMA.names).to_arrow().cast(SCHEMA),
+            file,
+            compression="zstd",
+            row_group_size=5_000,
+        )
     for part in parts:
         part.unlink()

@@ -57,6 +57,7 @@ class Decided(Struct, frozen=True):
     customers: list[int | str | None]
     features: bytes
     answers: list[Any]
+    stage_rules: str = ""
 
 
 class Journal:

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from serving.decisions.archive import Archive, keep_playbook
+from serving.decisions.archive import Archive, Kept, keep_file
 from serving.decisions.journal import Decided, Journal
 
 ROTATE_SECONDS = 300.0
@@ -67,9 +67,9 @@ class Recorder:
                 self._journal = self._begun()
             self._journal.append(decided)
 
-    def keep_playbook(self, version: str, file: Path) -> None:
-        """Keep the playbook that decides from now on."""
-        keep_playbook(self._folder, version, file)
+    def keep_file(self, kind: Kept, version: str, file: Path) -> None:
+        """Keep a file that decides from now on."""
+        keep_file(self._folder, kind, version, file)
 
     def rotate(self) -> None:
         """Go on in a new journal, and turn the former into Parquet."""

@@ -27,7 +27,6 @@ from features.store import FeatureStore, OnlineReader, OnlineState, read_state
 from features.workspace import Workspace
 from serving.decisions.recorder import Recorder
 from serving.endpoint.smoke import check_smoke
-from serving.playbook import SHIPPED
 from serving.scorer import Scorer
 from training.registry import ScorerVersion, open_registry
 
@@ -289,9 +288,8 @@ class Live:
             self._refused[version.version] = str(error)
             raise
         if self._recorder is not None:
-            self._recorder.keep_playbook(
-                scorer.playbook_version, self._settings.serving.playbook or SHIPPED
-            )
+            for kind, digest, file in scorer.files(self._settings.serving):
+                self._recorder.keep_file(kind, digest, file)
         log.info("answering with model version %d", scorer.model_version)
         return scorer
 

@@ -27,7 +27,9 @@ ReasonsAsked = Annotated[
         f"{MOST_EXACT} customers a request; none: left out"
     ),
 ]
-LanguageAsked = Annotated[Language, Meta(description="of the reasons: English or Chinese")]
+LanguageAsked = Annotated[
+    Language, Meta(description="of the reasons and of the stage's rule: English or Chinese")
+]
 
 
 class CustomersRequest(Struct, forbid_unknown_fields=True):
@@ -235,6 +237,7 @@ class Versions(Struct):
     horizon_days: int
     feature_service: str
     playbook: str
+    stage_rules: str
     currency: str
 
 
