@@ -11,7 +11,7 @@ from typing import Literal
 
 from features.ingest.contract import KINDS, Table
 
-VERSION = 3
+VERSION = 4
 """Raised whenever a feature is added, removed or given another meaning."""
 
 WINDOW_DAYS = (7, 14, 30, 60, 90, 180, 365)
@@ -111,6 +111,8 @@ def _history() -> list[Feature]:
         ("known_days", "count", "days", "days since the first fact of any table"),
         ("spend_net", "measure", "money", "all amounts, returns counted"),
         ("spend_gross", "measure", "money", "amounts of purchases"),
+        ("spend_without_cost", "measure", "money", "net spend of lines without a cost of goods"),
+        ("margin_recorded", "measure", "money", "amounts less cost of goods, of lines with one"),
         ("monetary_value", "measure", "money", "mean spend a repeat purchase day (BTYD)"),
         ("order_value_mean", "measure", "money", "mean amount of a purchase"),
         ("order_value_geometric_mean", "measure", "money", "geometric mean amount of a purchase"),
@@ -251,6 +253,7 @@ def _engagement() -> list[Feature]:
         ("email_click_rate_365d", "measure", "clicks", "clicks an email opened in 365 days"),
         ("cart_payment_rate_365d", "measure", "payments", "payments a cart in 365 days"),
         ("interaction_channel_favourite", "category", "channel", "used most; of several the first"),
+        ("interaction_cost", "measure", "money", "cost of all interactions so far"),
     )
 
 
@@ -290,6 +293,7 @@ def _treatment() -> list[Feature]:
             f"of those {ANSWER_DAYS} days ago or more: a purchase in the {ANSWER_DAYS} days after",
         ),
         ("treatment_cost_365d", "measure", "money", "cost of the last 365 days' treatments"),
+        ("treatment_cost", "measure", "money", "cost of all treatments so far"),
     )
 
 
@@ -325,6 +329,8 @@ def _profile() -> list[Feature]:
         ("was_referred", "count", YES_OR_NO, "a row by then names who referred the customer"),
         ("referred_customers", "count", "customers", "whose rows by then name this one"),
         ("days_since_referral", "count", "days", "days since the last of these registered"),
+        ("referred_spend_without_cost", "measure", "money", "these customers' spend_without_cost"),
+        ("referred_margin_recorded", "measure", "money", "these customers' margin_recorded"),
         (
             "marketing_consent",
             "count",

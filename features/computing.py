@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import narwhals as nw
 import polars as pl
@@ -23,12 +23,15 @@ from features.definitions.expressions import Frame, customers_of
 from features.definitions.history import OrderHistory, late_customers
 from features.definitions.interactions import interaction_facts
 from features.definitions.orders import LINE_COLUMNS
+from features.definitions.referrals import REFERRED_LINES, referral_facts
 from features.definitions.rows import FIRST_DAYS, Rules, finish
 from features.definitions.treatments import treatment_facts
 from features.engines import Engine
 from features.ingest.contract import TABLES, Table
 
 TIMESTAMP = "event_timestamp"
+Opened = Table | Literal["referred"]
+"""What is opened: tables, and order lines of whom a part's customers referred."""
 PART_LINES = 2_000_000
 """Order lines worked on at once: what bounds the memory."""
 
@@ -84,8 +87,8 @@ def parts_of(orders: Path | None, part_lines: int = PART_LINES) -> list[Part]:
 
 def open_tables(
     engine: Engine, paths: Mapping[Table, Path], part: Part, going_on: Sequence[date] = ()
-) -> dict[Table, Frame]:
-    """Open the tables for the customers of a part (and whom they referred).
+) -> dict[Opened, Frame]:
+    """Open the tables for the customers of a part, and all lines of whom they referred.
 
     Parameters
     ----------
@@ -95,7 +98,7 @@ def open_tables(
     """
     if not engine.in_parts:
         return {table: engine.scan(path) for table, path in paths.items()}
-    opened = {}
+    opened: dict[Opened, Frame] = {}
     for table, path in paths.items():
         wanted = part.holds(JOIN_KEY)
         if table == "customers":
@@ -106,6 +109,13 @@ def open_tables(
             if going_on:
                 rows = rows.filter(_news(rows, paths.get("treatments"), going_on))
         opened[table] = engine.frame(collected(rows))
+    if {"customers", "orders"} <= paths.keys():
+        # Whatever part those are in, and on whatever day they bought.
+        said = pl.scan_parquet(paths["customers"]).filter(
+            pl.col("referred_by").is_not_null() & part.holds("referred_by")
+        )
+        lines = pl.scan_parquet(paths["orders"]).select(REFERRED_LINES)
+        opened["referred"] = engine.frame(collected(lines.join(said, on=JOIN_KEY, how="semi")))
     return opened
 
 
@@ -128,7 +138,7 @@ def collected(rows: pl.LazyFrame) -> pa.Table:
 
 def compute(
     engine: Engine,
-    tables: Mapping[Table, Frame],
+    tables: Mapping[Opened, Frame],
     days: Sequence[date],
     rules: Rules,
     part: Part | None = None,
@@ -139,7 +149,8 @@ def compute(
     Parameters
     ----------
     tables
-        The tables that there are, as frames of the engine; see :func:`open_tables`.
+        The tables that there are, as frames of the engine; see :func:`open_tables`. Without
+        ``referred``, ``orders`` hold all lines of whom the customers referred.
     history
         What orders added up to on a day that is not after the first; None starts anew.
 
@@ -164,7 +175,8 @@ def compute(
         sums = _sums(engine, tables, number, rules, history)
         if part is not None:
             sums = part.of(sums)
-        yield as_of, _rows(sums, as_of, frozenset(tables), rules), history
+        present = frozenset(table for table in TABLES if table in tables)
+        yield as_of, _rows(sums, as_of, present, rules), history
 
 
 def compute_snapshot(
@@ -182,7 +194,7 @@ def compute_snapshot(
 
 def _sums(
     engine: Engine,
-    tables: Mapping[Table, Frame],
+    tables: Mapping[Opened, Frame],
     as_of_day: int,
     rules: Rules,
     history: OrderHistory | None,
@@ -213,6 +225,10 @@ def _sums(
     )
     for found in facts.values():
         known = known.join(engine.frame(found), on=JOIN_KEY, how="left")
+    if {"customers", "orders"} <= facts.keys():
+        lines = tables["referred"] if "referred" in tables else tables["orders"]
+        brought = engine.collect(referral_facts(tables["customers"], lines, as_of_day))
+        known = known.join(engine.frame(brought), on=JOIN_KEY, how="left")
     return engine.collect(known)
 
 

@@ -221,8 +221,11 @@ class Pusher:
     def _touched(
         self, table: Table, contents: list[dict[str, Any]], id_type: IdType
     ) -> list[tuple[str, ...]]:
-        """Name the customers whose features each event changes; who was referred changes two."""
-        if table != "customers":
+        """Name the customers whose features each event changes.
+
+        Who was referred changes two: who brought them earns by what they buy.
+        """
+        if table not in ("customers", "orders"):
             return [(content["customer_id"],) for content in contents]
         typed = int if id_type == "integer" else str
         before = self._opened().pushed.referrers([typed(c["customer_id"]) for c in contents])
@@ -230,7 +233,11 @@ class Pusher:
             tuple(
                 dict.fromkeys(
                     str(name)
-                    for name in (content["customer_id"], content["referred_by"], *before)
+                    for name in (
+                        content["customer_id"],
+                        content.get("referred_by"),
+                        *before.get(typed(content["customer_id"]), ()),
+                    )
                     if name is not None
                 )
             )

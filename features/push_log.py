@@ -309,7 +309,10 @@ class PushLog:
             fresh = _frame(table, [found[sequence] for sequence in sorted(found)])
             if not CONTRACT[table].key:
                 everyone = fresh["customer_id"].unique().to_list()
-                fresh = self.rows(table, everyone, until=until)
+                # An order touches who referred its customer, too.
+                fresh = self.rows(table, everyone, until=until).filter(
+                    pl.col("customer_id").is_in(everyone)
+                )
             tables[table] = fresh
         return tables
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.catalogue import JOIN_KEY
-from features.computing import compute
+from features.computing import Opened, compute
 from features.days import day_number, day_of
 from features.definitions.expressions import Frame
 from features.definitions.rows import Rules
@@ -77,8 +77,9 @@ class PushedRows:
         facts = self._facts(list(wanted), more or {})
         tables = []
         with engine("polars") as opened:
+            frame = {table: _frame(opened, rows) for table, rows in facts.items()}
             for present, customers in self._by_tables(facts, list(wanted)).items():
-                frames = {table: _frame(opened, facts[table]) for table in present}
+                frames: dict[Opened, Frame] = {table: frame[table] for table in present}
                 for day in sorted({wanted[customer] for customer in customers}):
                     of_day = [customer for customer in customers if wanted[customer] == day]
                     for _, table, _ in compute(opened, frames, [day], self._rules):
@@ -86,13 +87,20 @@ class PushedRows:
                         tables.append(table.filter(pc.is_in(keys, pa.array(of_day, keys.type))))
         return pa.concat_tables(tables).combine_chunks()
 
-    def referrers(self, customers: Sequence[Customer]) -> list[Customer]:
-        """List those who are said to have brought some customers."""
-        rows = self._facts(list(customers), {}).get("customers")
+    def referrers(self, customers: Sequence[Customer]) -> dict[Customer, list[Customer]]:
+        """List those who are said to have brought each of some customers, where there are any."""
+        rows = self._facts(list(customers), {}, ("customers",)).get("customers")
         if rows is None:
-            return []
-        brought = rows.filter(pl.col(JOIN_KEY).is_in(list(customers)))
-        return brought["referred_by"].drop_nulls().unique().to_list()
+            return {}
+        said = rows.filter(
+            pl.col(JOIN_KEY).is_in(list(customers)), pl.col("referred_by").is_not_null()
+        )
+        found: dict[Customer, list[Customer]] = {}
+        for customer, referrer in (
+            said.select(JOIN_KEY, "referred_by").unique().sort("referred_by").iter_rows()
+        ):
+            found.setdefault(customer, []).append(referrer)
+        return found
 
     def _by_tables(
         self, facts: Mapping[Table, pl.DataFrame], customers: list[Customer]
@@ -115,13 +123,16 @@ class PushedRows:
         return grouped
 
     def _facts(
-        self, customers: list[Customer], more: Mapping[Table, pl.DataFrame]
+        self,
+        customers: list[Customer],
+        more: Mapping[Table, pl.DataFrame],
+        wanted: Sequence[Table] = TABLES,
     ) -> dict[Table, pl.DataFrame]:
         """Read the rows that say something of some customers, the pushed ones merged in."""
         for _ in range(_TRIES):
             manifest = self._ledger.manifest()
             try:
-                facts = self._read(customers, folded_until(manifest), more)
+                facts = self._read(customers, folded_until(manifest), more, wanted)
             except (FileNotFoundError, WorkspaceError):
                 # An ingest that ended just now took the former tables away.
                 continue
@@ -133,29 +144,43 @@ class PushedRows:
         )
 
     def _read(
-        self, customers: list[Customer], folded: int, more: Mapping[Table, pl.DataFrame]
+        self,
+        customers: list[Customer],
+        folded: int,
+        more: Mapping[Table, pl.DataFrame],
+        wanted: Sequence[Table],
     ) -> dict[Table, pl.DataFrame]:
-        id_type = self._ledger.customer_id_type
-        names = [str(customer) for customer in customers]
-        logged = self.log.last() > 0
-        facts = {}
-        for table in TABLES:
-            stored = self._stored(table, customers)
-            if logged or table in more:
-                # Of a table with a key the last row counts, which may be a later file's.
-                after = folded if CONTRACT[table].key else 0
-                pushed = self.log.rows(table, names, after)
-                if table in more:
-                    pushed = pl.concat([pushed, more[table].select(pushed.columns)])
-                pushed = typed_ids(table, pushed, id_type)
-                if table == "orders":
-                    pushed = pushed.with_columns(product_flag(self._settings.data))
-                if pushed.height:
-                    before = empty(table, id_type) if stored is None else stored
-                    stored = merge_export(table, before, pushed).rows
-            if stored is not None:
-                facts[table] = stored
+        facts: dict[Table, pl.DataFrame] = {}
+        # Customers first: of whom they brought, the orders count too.
+        for table in sorted(wanted, key=lambda table: table != "customers"):
+            asked = customers
+            if table == "orders" and "customers" in facts:
+                brought = facts["customers"].filter(pl.col("referred_by").is_in(customers))
+                asked = list(dict.fromkeys([*customers, *brought[JOIN_KEY].to_list()]))
+            rows = self._rows(table, asked, folded, more.get(table))
+            if rows is not None:
+                facts[table] = rows
         return facts
+
+    def _rows(
+        self, table: Table, customers: list[Customer], folded: int, more: pl.DataFrame | None
+    ) -> pl.DataFrame | None:
+        stored = self._stored(table, customers)
+        if self.log.last() == 0 and more is None:
+            return stored
+        id_type = self._ledger.customer_id_type
+        # Of a table with a key the last row counts, which may be a later file's.
+        after = folded if CONTRACT[table].key else 0
+        pushed = self.log.rows(table, [str(customer) for customer in customers], after)
+        if more is not None:
+            pushed = pl.concat([pushed, more.select(pushed.columns)])
+        pushed = typed_ids(table, pushed, id_type)
+        if table == "orders":
+            pushed = pushed.with_columns(product_flag(self._settings.data))
+        if pushed.height:
+            before = empty(table, id_type) if stored is None else stored
+            return merge_export(table, before, pushed).rows
+        return stored
 
     def _stored(self, table: Table, customers: list[Customer]) -> pl.DataFrame | None:
         path = self._ledger.path(table)

@@ -33,6 +33,7 @@ from features.definitions import (
     history,
     interactions,
     orders,
+    referrals,
     rows,
     treatments,
 )
@@ -50,7 +51,7 @@ Progress = Callable[[int, int], None]
 
 _DEFINITIONS = (
     catalogue, computing, contract, contracts, customers, days_module, expressions, history,
-    interactions, orders, rows, treatments,
+    interactions, orders, referrals, rows, treatments,
 )  # fmt: skip
 
 

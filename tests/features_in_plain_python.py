@@ -51,6 +51,8 @@ def expected_features(shop: Shop, today: int, rules: Rules) -> dict[Any, Row]:
             static = [line for line in undated if line["customer_id"] == customer]
             row |= profile(rows["customers"], static, row.get("tenure_days"), today, rules)
             row |= referrals(customer, known["customers"], today)
+            if "orders" in shop:
+                row |= referral_income(customer, known["customers"], of)
         for sensitive in rules.sensitive:
             row |= dict.fromkeys(SAID_BY.get(sensitive, (sensitive,)))
         features[customer] = row
@@ -59,8 +61,24 @@ def expected_features(shop: Shop, today: int, rules: Rules) -> dict[Any, Row]:
 
 SAID_BY = {
     "registered_at": ("registered_days", "registered_to_first_purchase_days"),
-    "referred_by": ("was_referred", "referred_customers", "days_since_referral"),
+    "referred_by": (
+        "was_referred",
+        "referred_customers",
+        "days_since_referral",
+        "referred_spend_without_cost",
+        "referred_margin_recorded",
+    ),
 }
+
+
+def left(lines: Sequence[Row]) -> tuple[Fraction, Fraction]:
+    """What lines without a cost of goods came to, and what the others left."""
+    costed = [line for line in lines if line["cost_e4"] is not None]
+    goods = sum(
+        -abs(line["cost_e4"]) if line["amount_e4"] < 0 else line["cost_e4"] for line in costed
+    )
+    sold = sum(line["amount_e4"] for line in costed)
+    return money(sum(line["amount_e4"] for line in lines) - sold), money(sold - goods)
 
 
 def known_by(row: Row, today: int) -> bool:
@@ -178,6 +196,8 @@ def history(
         "tenure_days": today - days[0] if days else None,
         "spend_net": money(sum(line["amount_e4"] for line in lines)),
         "spend_gross": money(gross),
+        "spend_without_cost": left(lines)[0],
+        "margin_recorded": left(lines)[1],
         "monetary_value": over(money(sum(spent[day] for day in days[1:])), len(days) - 1),
         "order_value_mean": over(money(gross), len(totals)),
         "order_value_geometric_mean": math.exp(mean_log) / 10_000 if mean_log is not None else None,
@@ -368,6 +388,7 @@ def engagement(rows: Sequence[Row], today: int) -> Row:
         "email_click_rate_365d": over(count("email_click"), count("email_open")),
         "cart_payment_rate_365d": over(count("payment"), count("cart")),
         "interaction_channel_favourite": favourite(Counter(stated(rows, "channel"))),
+        "interaction_cost": sum_stated(rows, "cost_e4"),
     }
 
 
@@ -410,6 +431,7 @@ def treatment(rows: Sequence[Row], lines: Sequence[Row] | None, today: int) -> R
         "days_since_treatment": since(days_of(treated), today),
         "treatment_last": min(last, default=None),
         "treatment_cost_365d": sum_stated(last_days(treated, today, 365), "cost_e4"),
+        "treatment_cost": sum_stated(treated, "cost_e4"),
     }
     if lines is not None:
         days = {day for day, _ in purchases_of(lines)}
@@ -508,6 +530,17 @@ def referrals(customer: Any, rows: Sequence[Row], today: int) -> Row:
     return {
         "referred_customers": len(brought),
         "days_since_referral": since((min(days) for days in brought.values()), today),
+    }
+
+
+def referral_income(
+    customer: Any, rows: Sequence[Row], of: Mapping[Any, Mapping[Table, list[Row]]]
+) -> Row:
+    brought = {row["customer_id"] for row in rows if row["referred_by"] == customer}
+    sums = [left(of[one]["orders"]) for one in brought]
+    return {
+        "referred_spend_without_cost": sum((one for one, _ in sums), Fraction(0)),
+        "referred_margin_recorded": sum((one for _, one in sums), Fraction(0)),
     }
 
 

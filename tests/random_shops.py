@@ -87,13 +87,16 @@ def any_money(rng: random.Random) -> int:
 
 def any_line(rng: random.Random) -> Row:
     sign = rng.choice((1, 1, 1, -1))
+    when, order = dated(rng, "ordered_at"), rng.choice("ABCDEF")
+    amount = sign * any_money(rng)
     return {
-        **dated(rng, "ordered_at"),
-        "order_key": rng.choice("ABCDEF"),
-        "amount_e4": sign * any_money(rng),
+        **when,
+        "order_key": order,
+        "amount_e4": amount,
         "quantity": rng.choice((None, 1.0, 3.0, 0.1, 0.2, 0.7, 2.125, -1.0, 1e11)),
         "discount_e4": rng.choice((None, 0, rng.randrange(50_000), -100, HUGE)),
-        "cost_e4": None,
+        # Some exports give the cost of a return its sign, some do not.
+        "cost_e4": {0: None, 1: amount // 2, 2: abs(amount) // 3}[when["event_day"] % 3],
         "category": rng.choice(LABELS),
         "channel": rng.choice(LABELS[:4]),
         "is_product": rng.random() < 0.7,
@@ -102,12 +105,13 @@ def any_line(rng: random.Random) -> Row:
 
 def any_interaction(rng: random.Random) -> Row:
     often = ("visit", "usage", "survey", "review", "complaint", "complaint_resolved", "cart")
+    when = dated(rng, "at")
     return {
-        **dated(rng, "at"),
+        **when,
         "kind": rng.choice((*KINDS, *often, *often)),
         "value_e4": rng.choice((None, -any_money(rng), any_money(rng), 30_000, 45_000)),
         "topic": rng.choice(LABELS),
-        "cost_e4": None,
+        "cost_e4": when["event_day"] * 7 if when["event_day"] % 3 else None,
         "channel": rng.choice(LABELS),
     }
 

@@ -73,7 +73,12 @@ def test_an_absent_table_costs_its_features_and_no_other(absent: Table, tmp_path
     present = tuple(table for table in TABLES if table != absent)
     rows = rows_of(random_shop(3, 200, tables=present), tmp_path)
     assert rows
-    needs_orders_too = {"treatment_response_rate", "registered_to_first_purchase_days"}
+    needs_orders_too = {
+        "treatment_response_rate",
+        "registered_to_first_purchase_days",
+        "referred_spend_without_cost",
+        "referred_margin_recorded",
+    }
     for feature in catalogue.FEATURES:
         said = {row[feature.name] for row in rows} - {None}
         gone = feature.table == absent and feature.name not in OF_THE_DAY

@@ -466,6 +466,29 @@ def test_a_referral_sent_again_with_another_name_takes_it_from_the_first(context
     assert online(store, [9, 10]) == offline(store, {9: MAY_2, 10: MAY_2})
 
 
+def test_an_order_of_who_was_referred_is_income_of_who_brought_them(context: Context):
+    """Online, offline and in the ledger, in whatever part; and it is nobody's own."""
+    row = {"valid_from": "2023-04-01T08:00:00Z", "acquisition_cost": 4.0}
+    file_of(
+        context,
+        [row | {"customer_id": n, "referred_by": 9} for n in (9001, 9002)],
+        "p",
+        "customers",
+    )
+    compute_features(context, [APRIL], online=True)
+    pushed(context, "orders", [order(9, 1)])
+    sold = order(9002, 1, 30.0) | {"cost": 12.0}
+    report = pushed(context, "orders", [sold, order(9001, 2, 5.0), order(7, 1, 9.0)])
+    assert {touched.customer_id for touched in report.customers} == {7, 9, 9001, 9002}
+    store = opened(context)
+    now = online(store, [9, 9002])
+    assert now == offline(store, {9: MAY_2, 9002: date(2023, 5, 1)})
+    assert now[9]["referred_margin_recorded"] == f"float {(18.0).hex()}"
+    assert now[9]["referred_spend_without_cost"] == f"float {(5.0).hex()}"
+    assert now[9002]["margin_recorded"] == f"float {(18.0).hex()}"
+    assert closed(context, MAY_2)[9] == now[9]
+
+
 def test_a_push_after_the_names_became_texts_waits_for_the_next_materialisation(context: Context):
     text = [{"customer_id": "C1", "ordered_at": "2023-04-20T10:00:00Z", "amount": 5.0}]
     file_of(context, text, "text")

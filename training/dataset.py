@@ -25,9 +25,15 @@ from training.training_set import TrainingSet, let_go
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
-NOT_LEARNED = ("as_of_day", "season_days", "season", "marketing_consent")
+ACCOUNTS = (
+    "spend_without_cost", "margin_recorded", "interaction_cost", "treatment_cost",
+    "referred_spend_without_cost", "referred_margin_recorded",
+)  # fmt: skip
+"""What only profit to date is made of."""
+NOT_LEARNED = ("as_of_day", "season_days", "season", "marketing_consent", *ACCOUNTS)
 """The same for every customer of a day, so that they tell days apart and nothing about a customer;
-and consent, which filters actions and must not make anyone worth less."""
+consent, which filters actions and must not make anyone worth less; and the company's own accounts,
+which say of a customer what spend and treatments say already."""
 
 TREE_FEATURES: tuple[str, ...] = tuple(n for n in catalogue.NAMES if n not in NOT_LEARNED)
 TREE_CATEGORIES: tuple[int, ...] = tuple(

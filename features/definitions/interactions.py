@@ -67,6 +67,7 @@ def _counts(known: Frame, as_of_day: int) -> Frame:
         *(count_where(_is(kind) & last(90)).alias(f"{kind}_90d") for kind in KINDS),
         count_where(_is(*INTENT) & last(90)).alias("intent_90d"),
         _day_where(_is(*INTENT)).max().alias("last_intent_day"),
+        *stated_sum(~nw.col("kind").is_null(), "cost_e4", "cost"),
         *stated_sum(_is("visit") & last(90), "value_e4", "visit_90d"),
         *stated_sum(_is("usage") & last(90), "value_e4", "usage_90d"),
         *stated_sum(_is("usage") & last(60), "value_e4", "usage_60d"),

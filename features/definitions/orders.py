@@ -43,6 +43,7 @@ LINE_COLUMNS = (
     "amount_e4",
     "quantity",
     "discount_e4",
+    "cost_e4",
     "category",
     "channel",
     "is_product",
@@ -53,6 +54,8 @@ _PURCHASE_SUMS = ("purchases", "gross_e4", "log_values", "rough_logs", "rough_lo
 # Columns of a day that add up over days.
 _DAY_SUMS = (
     "net_e4",
+    "uncosted_e4",
+    "margin_e4",
     "returned_e4",
     "returns",
     "product_lines",
@@ -100,6 +103,25 @@ def purchases(lines: Frame) -> Frame:
     return orders(lines).filter(nw.col("amount_e4") > 0)
 
 
+def margins() -> list[nw.Expr]:
+    """Sum what lines leave: the amounts of those without a cost of goods, and the others' margin.
+
+    Goods that come back bring their cost back, whatever sign the export gives it.
+
+    Returns
+    -------
+    list of narwhals.Expr
+        ``uncosted_e4`` and ``margin_e4``, which add up over any parts of the lines.
+    """
+    amount, cost = nw.col("amount_e4"), nw.col("cost_e4")
+    goods = nw.when(amount < 0).then(0 - cost.abs()).otherwise(cost)
+    left = nw.when(~cost.is_null()).then(amount - goods).otherwise(nw.lit(0))
+    return [
+        sum_where(cost.is_null(), "amount_e4").alias("uncosted_e4"),
+        left.sum().alias("margin_e4"),
+    ]
+
+
 def by_day(lines: Frame) -> Frame:
     """Sum lines to a row for a customer and a day on which something was bought or returned.
 
@@ -122,6 +144,7 @@ def by_day(lines: Frame) -> Frame:
     )
     of_lines = flagged.group_by("customer_id", "event_day").agg(
         nw.col("amount_e4").sum().alias("net_e4"),
+        *margins(),
         sum_where(returned, "amount_e4").alias("returned_e4"),
         count_where(returned).alias("returns"),
         count_where(product).alias("product_lines"),

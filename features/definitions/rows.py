@@ -59,7 +59,13 @@ def said_by(attribute: str) -> tuple[str, ...]:
 
 _SAID_BY = {
     "registered_at": ("registered_days", "registered_to_first_purchase_days"),
-    "referred_by": ("was_referred", "referred_customers", "days_since_referral"),
+    "referred_by": (
+        "was_referred",
+        "referred_customers",
+        "days_since_referral",
+        "referred_spend_without_cost",
+        "referred_margin_recorded",
+    ),
 }
 
 
@@ -134,6 +140,8 @@ _ZERO_WITHOUT_ORDERS = (
     "purchases",
     "purchase_days",
     "net_e4",
+    "uncosted_e4",
+    "margin_e4",
     "gross_e4",
     "returns",
     "returned_e4",
@@ -159,6 +167,8 @@ def _history(frame: Rows, as_of_day: int) -> Rows:
         (as_of_day - nw.col("first_day")).alias("tenure_days"),
         money("net_e4").alias("spend_net"),
         money("gross_e4").alias("spend_gross"),
+        money("uncosted_e4").alias("spend_without_cost"),
+        money("margin_e4").alias("margin_recorded"),
         ratio(
             as_float(nw.col("gross_e4") - nw.col("first_e4")), nw.col("purchase_days") - 1, UNIT_E4
         ).alias("monetary_value"),
@@ -325,7 +335,11 @@ _ZERO_WITHOUT_INTERACTIONS = (
     "complaints_365d",
     "complaints_resolved",
     "support_tickets_365d",
-    *(f"{name}_{what}" for name in ("visit_90d", "usage_90d", "usage_60d") for what in _VALUES),
+    *(
+        f"{name}_{what}"
+        for name in ("cost", "visit_90d", "usage_90d", "usage_60d")
+        for what in _VALUES
+    ),
     "usage_e4_30d",
 )
 
@@ -336,6 +350,7 @@ def _finish_interactions(sums: Rows, as_of_day: int) -> Rows:
         _change("interactions", 30).alias("interactions_change_30d"),
         (as_of_day - nw.col("last_interaction_day")).alias("days_since_interaction"),
         (as_of_day - nw.col("last_intent_day")).alias("days_since_intent"),
+        _stated("cost", money("cost_e4")).alias("interaction_cost"),
         _stated("visit_90d", money("visit_90d_e4")).alias("visit_seconds_90d"),
         _stated("usage_90d", money("usage_90d_e4")).alias("usage_units_90d"),
         _stated(
@@ -360,7 +375,7 @@ def _finish_interactions(sums: Rows, as_of_day: int) -> Rows:
 
 def _finish_treatments(sums: Rows, as_of_day: int) -> Rows:
     counts = ("treatments", "treatments_90d", "treatments_withheld")
-    costs = (f"cost_365d_{what}" for what in _VALUES)
+    costs = (f"{name}_{what}" for name in ("cost_365d", "cost_treated") for what in _VALUES)
     frame = sums.with_columns(nw.col(*counts, *costs).fill_null(0))
     return frame.with_columns(
         (as_of_day - nw.col("last_treatment_day")).alias("days_since_treatment"),
@@ -368,6 +383,7 @@ def _finish_treatments(sums: Rows, as_of_day: int) -> Rows:
             "treatment_response_rate"
         ),
         _stated("cost_365d", money("cost_365d_e4")).alias("treatment_cost_365d"),
+        _stated("cost_treated", money("cost_treated_e4")).alias("treatment_cost"),
     )
 
 
@@ -384,6 +400,12 @@ def _finish_contracts(sums: Rows, as_of_day: int) -> Rows:
 
 
 def _finish_customers(sums: Rows, as_of_day: int) -> Rows:
+    if "referred_margin_e4" in sums.columns:
+        spent = ("referred_uncosted_e4", "referred_margin_e4")
+        sums = sums.with_columns(nw.col(*spent).fill_null(0)).with_columns(
+            money("referred_uncosted_e4").alias("referred_spend_without_cost"),
+            money("referred_margin_e4").alias("referred_margin_recorded"),
+        )
     return sums.with_columns(
         (as_of_day - nw.col("registered_day")).alias("registered_days"),
         (nw.col("first_day") - nw.col("registered_day")).alias("registered_to_first_purchase_days")

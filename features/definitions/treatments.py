@@ -43,6 +43,7 @@ def treatment_facts(treatments: Frame, lines: Frame | None, as_of_day: int) -> F
         count_where(~given).alias("treatments_withheld"),
         nw.when(given).then(nw.col("event_day")).max().alias("last_treatment_day"),
         *stated_sum(given & after(as_of_day, YEAR), "cost_e4", "cost_365d"),
+        *stated_sum(given, "cost_e4", "cost_treated"),
     )
     last = commonest(
         treated.select("customer_id", "action", "event_day"),
