@@ -106,7 +106,11 @@ def score(
         ledger = context.folded_ledger()
         day = as_of or context.observed_until(ledger)
         context.check_day(ledger, day)
-        scorer = Scorer.champion(context.registry(), context.settings.serving)
+        scorer = Scorer.champion(
+            context.registry(),
+            context.settings.serving,
+            context.settings.data.sensitive_attributes,
+        )
         context.snapshots(ledger, [day])
         store = context.store(ledger)
         store.apply()
@@ -116,7 +120,7 @@ def score(
         computed = stored_key(path) != key
         if computed:
             for kind, version, file in scorer.files(context.settings.serving):
-                keep_file(context.workspace.decisions, kind, version, file)
+                keep_file(context.workspace.decisions, kind, version, file.read_bytes())
             customers = known_customers(context.workspace, ledger, day)
             write_day(context, store, scorer, customers, day, path, key, reasons, language)
         state = store.state

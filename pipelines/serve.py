@@ -36,7 +36,11 @@ def prepare(context: Context) -> str:
     ledger = context.ledger()
     ask_registry_once()
     try:
-        Scorer.champion(context.registry(), context.settings.serving)
+        Scorer.champion(
+            context.registry(),
+            context.settings.serving,
+            context.settings.data.sensitive_attributes,
+        )
         compute_features(context, [context.observed_until(ledger)], online=True)
     except ServerError as error:
         return str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -111,10 +112,22 @@ class Scorer:
         self._stages = CompanyStages(stage_rules, bundle.thresholds)
         self.stage_rules_version = stage_rules.version
         self.consent_unknown = serving.consent_unknown
+        self._serving = serving
 
     @classmethod
-    def of(cls, registry: Registry, version: ScorerVersion, serving: ServingSettings) -> Scorer:
+    def of(
+        cls,
+        registry: Registry,
+        version: ScorerVersion,
+        serving: ServingSettings,
+        sensitive: Collection[str] = (),
+    ) -> Scorer:
         """Load a registered version.
+
+        Parameters
+        ----------
+        sensitive
+            Attributes on which no action may depend (``data.sensitive_attributes``).
 
         Raises
         ------
@@ -126,13 +139,15 @@ class Scorer:
         return cls(
             registry.load(version),
             version.version,
-            load_playbook(serving.playbook),
+            load_playbook(serving.playbook, sensitive),
             load_stage_rules(serving.stage_rules),
             serving,
         )
 
     @classmethod
-    def champion(cls, registry: Registry, serving: ServingSettings) -> Scorer:
+    def champion(
+        cls, registry: Registry, serving: ServingSettings, sensitive: Collection[str] = ()
+    ) -> Scorer:
         """Load the version that answers now.
 
         Raises
@@ -142,7 +157,11 @@ class Scorer:
         InputError
             The playbook or the stages' rules cannot be read.
         """
-        return cls.of(registry, registry.require_champion(), serving)
+        return cls.of(registry, registry.require_champion(), serving, sensitive)
+
+    def ruled_by(self, playbook: Playbook, stage_rules: StageRules) -> Scorer:
+        """Make a scorer of the same models with other files."""
+        return Scorer(self.bundle, self.model_version, playbook, stage_rules, self._serving)
 
     @cached_property
     def stage_texts(self) -> dict[Language, tuple[str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -22,6 +23,8 @@ from serving.decisions.archive import Archive
 from serving.decisions.journal import SUFFIX, Decided, Journal, read_journal
 from serving.decisions.recorder import Recorder
 from serving.endpoint.opening import Endpoint
+from serving.playbook import SHIPPED as PLAYBOOK
+from serving.playbook import load_playbook
 from training.registry import MODEL, SHADOW, open_registry
 
 WIDTH = 3
@@ -164,6 +167,54 @@ def test_an_answer_is_replayed_with_the_playbook_of_its_day(answered: Any, tmp_p
     unknown = run(workspace.root, "replay", "0" * 32)
     assert unknown.exit_code == 1
     assert "no decision '000" in unknown.stderr
+
+
+def test_an_edited_playbook_answers_while_it_runs_and_a_broken_one_does_not(
+    answered: Any, tmp_path: Path
+):
+    _, workspace = answered
+    file = tmp_path / "mine.yaml"
+    text = PLAYBOOK.read_text(encoding="utf-8")
+    file.write_text(text, encoding="utf-8")
+    endpoint = Endpoint.of(workspace, Settings(serving={"playbook": file}))
+    endpoint.live.refresh()
+
+    def ask() -> tuple[str, dict[str, Any]]:
+        said = post(endpoint, "/customers/score", {"customer_ids": [3]}).json()
+        return said["versions"]["playbook"], said["results"][0]
+
+    first, before = ask()
+    assert first == load_playbook().version
+    # A broken edit leaves the old one answering, and is told.
+    file.write_text(text.replace("purpose: service ", "purpose: sermon ", 1), encoding="utf-8")
+    endpoint.live.refresh()
+    assert ask()[0] == first
+    assert "line" in endpoint.live.problem
+    assert "purpose = 'sermon'" in endpoint.live.problem
+    endpoint.live.refresh()
+    assert "purpose = 'sermon'" in endpoint.live.problem, "it stays told"
+    # A good one answers from the next poll on, with the same model, and is replayed with its own.
+    scorer = endpoint.live.answering.scorer
+    dear = re.sub(r"contact_cost: (?!0\.00)", "contact_cost: 99", text)
+    file.write_text(dear, encoding="utf-8")
+    endpoint.live.refresh()
+    second, after = ask()
+    assert second != first
+    assert after["action"] in ("none", "let_go")
+    assert endpoint.live.problem == ""
+    assert endpoint.live.answering.scorer.bundle is scorer.bundle
+    for answer in (before, after):
+        again = succeed(workspace.root, "replay", answer["decision_id"])
+        assert again["equal"], again["differences"]
+    # A comment more is no other playbook; a file that is gone leaves what it said.
+    now = endpoint.live.answering
+    file.write_text(file.read_text(encoding="utf-8") + "# mine", encoding="utf-8")
+    endpoint.live.refresh()
+    assert endpoint.live.answering is now
+    file.unlink()
+    endpoint.live.refresh()
+    assert ask()[0] == second
+    assert "does not exist" in endpoint.live.problem
 
 
 def test_a_shadow_is_scored_beside_and_never_answered(answered: Any):

@@ -173,12 +173,12 @@ def kept_file(folder: Path, kind: Kept, version: str) -> Path:
     return folder / kind / f"{version}.yaml"
 
 
-def keep_file(folder: Path, kind: Kept, version: str, file: Path) -> None:
+def keep_file(folder: Path, kind: Kept, version: str, text: bytes) -> None:
     """Keep a file that decides from now on in the record's folder."""
     kept = kept_file(folder, kind, version)
     if not kept.exists():
         with replacing(kept) as target:
-            shutil.copyfile(file, target)
+            target.write_bytes(text)
 
 
 def features_of(decision: Decision) -> bytes:

@@ -67,9 +67,9 @@ class Recorder:
                 self._journal = self._begun()
             self._journal.append(decided)
 
-    def keep_file(self, kind: Kept, version: str, file: Path) -> None:
+    def keep_file(self, kind: Kept, version: str, text: bytes) -> None:
         """Keep a file that decides from now on."""
-        keep_file(self._folder, kind, version, file)
+        keep_file(self._folder, kind, version, text)
 
     def rotate(self) -> None:
         """Go on in a new journal, and turn the former into Parquet."""

@@ -26,6 +26,7 @@ from features.snapshots import snapshot_folder
 from features.store import FeatureStore, OnlineReader, OnlineState, read_state
 from features.workspace import Workspace
 from serving.decisions.recorder import Recorder
+from serving.endpoint.edits import Edits, Rules
 from serving.endpoint.smoke import check_smoke
 from serving.scorer import Scorer
 from training.registry import ScorerVersion, open_registry
@@ -66,6 +67,7 @@ class Answering:
 class _Models:
     scorer: Scorer
     shadow: Scorer | None
+    rules: Rules
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class Live:
         self._source: _Source | None = None
         self._answering: Answering | None = None
         self._pusher = Pusher(workspace, settings)
+        self._edits = Edits(settings)
         self._refused: dict[int, str] = {}
         self._no_shadow = ""
         self._problem = "starting"
@@ -110,7 +113,8 @@ class Live:
     @property
     def problem(self) -> str:
         """What is wrong, in a sentence; empty where nothing is."""
-        return "; ".join(filter(None, (self._problem, self._unreadable)))
+        problems = (self._problem, self._edits.problem, self._unreadable)
+        return "; ".join(dict.fromkeys(filter(None, problems)))
 
     @property
     def is_ready(self) -> bool:
@@ -254,13 +258,43 @@ class Live:
             self._put(source=_Source(reader, state.key_type == "integer", witnesses))
 
     def _renew_models(self) -> None:
-        """Follow the aliases."""
-        now = self._models
+        """Follow the aliases, and what a person has edited."""
+        now, rules = self._models, self._edits.read()
+        if now is not None and rules is not now.rules:
+            now = self._ruled(now, rules)
+            rules = now.rules
         version = self._registry.require_champion()
-        scorer = self._champion(version, now.scorer if now is not None else None)
-        shadow = self._shadow(now.shadow if now is not None else None, scorer)
+        scorer = self._champion(version, now, rules)
+        shadow = self._shadow(now, scorer, rules)
         if now is None or scorer is not now.scorer or shadow is not now.shadow:
-            self._put(models=_Models(scorer, shadow))
+            self._put(models=_Models(scorer, shadow, rules))
+
+    def _ruled(self, now: _Models, rules: Rules) -> _Models:
+        """Answer by edited files from now on, with the same models."""
+        try:
+            scorer = now.scorer.ruled_by(rules.playbook, rules.stage_rules)
+            check_smoke(scorer)
+            self._keep(rules)
+        except OSError:
+            raise  # the record cannot be kept just now: the next poll tries again
+        except Exception as error:  # noqa: BLE001
+            # Whatever is in the files, those who are answered must not notice.
+            self._edits.refuse(str(error), now.rules)
+            return now
+        shadow = now.shadow and now.shadow.ruled_by(rules.playbook, rules.stage_rules)
+        models = _Models(scorer, shadow, rules)
+        self._put(models=models)
+        log.info(
+            "answering by playbook %s and stages' rules %s",
+            scorer.playbook_version,
+            scorer.stage_rules_version,
+        )
+        return models
+
+    def _keep(self, rules: Rules) -> None:
+        if self._recorder is not None:
+            for kind, digest, text in rules.texts:
+                self._recorder.keep_file(kind, digest, text)
 
     def _put(self, models: _Models | None = None, source: _Source | None = None) -> None:
         """Answer with something new from now on, beside what there is of the other."""
@@ -275,33 +309,37 @@ class Live:
                     self._source.witnesses,
                 )
 
-    def _champion(self, version: ScorerVersion, now: Scorer | None) -> Scorer:
+    def _champion(self, version: ScorerVersion, now: _Models | None, rules: Rules) -> Scorer:
         """Load and try the champion; one that was refused is not tried at every poll again."""
-        if now is not None and now.model_version == version.version:
-            return now
+        if now is not None and now.scorer.model_version == version.version:
+            return now.scorer
         if version.version in self._refused:
             raise WorkspaceError(self._refused[version.version])
-        scorer = Scorer.of(self._registry, version, self._settings.serving)
+        scorer = self._scorer(version, rules)
         try:
             check_smoke(scorer)
         except Exception as error:
             self._refused[version.version] = str(error)
             raise
-        if self._recorder is not None:
-            for kind, digest, file in scorer.files(self._settings.serving):
-                self._recorder.keep_file(kind, digest, file)
+        self._keep(rules)
         log.info("answering with model version %d", scorer.model_version)
         return scorer
 
-    def _shadow(self, now: Scorer | None, champion: Scorer) -> Scorer | None:
+    def _scorer(self, version: ScorerVersion, rules: Rules) -> Scorer:
+        bundle = self._registry.load(version)
+        serving = self._settings.serving
+        return Scorer(bundle, version.version, rules.playbook, rules.stage_rules, serving)
+
+    def _shadow(self, now: _Models | None, champion: Scorer, rules: Rules) -> Scorer | None:
         """Load what is to be tried beside the champion; whatever is wrong with it stops nothing."""
         version = self._registry.shadow()
         if version is None or version.version == champion.model_version:
             return None
-        if now is not None and now.model_version == version.version:
-            return now
+        tried = now.shadow if now is not None else None
+        if tried is not None and tried.model_version == version.version:
+            return tried
         try:
-            scorer = Scorer.of(self._registry, version, self._settings.serving)
+            scorer = self._scorer(version, rules)
             check_smoke(scorer)
         except Exception as error:  # noqa: BLE001
             if str(error) != self._no_shadow:
