@@ -40,9 +40,10 @@ def test_a_prior_of_each_family_comes_back_from_json_as_it_was(family: FamilyNam
     assert again == prior
     assert stored["family"] == family
     assert type(again.purchases) is FAMILY[family]
-    churn = again.churn_probability(matrix, 60)
+    foretold = again.foretell(matrix, 60)
+    churn = foretold.churn_probability
     assert ((churn > 0) & (churn < 1)).all()
-    bought = (1 - churn) * again.spend_if_purchase(matrix, 60)
+    bought = (1 - churn) * foretold.spend_if_purchase
     assert (bought >= (1 - churn) * again.purchase_value(matrix) * (1 - 1e-12)).all()
 
 

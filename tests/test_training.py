@@ -68,7 +68,7 @@ from training.registry import MODEL
 from training.scorer_model import OUTPUTS
 from training.training_set import TrainingSet
 from training.trees import DEFAULTS, Machine, Rows, correction, fit
-from training.value import YEAR_DAYS, ValueTerms, growth_of_horizons, spend_growth
+from training.value import CLV_DAYS, YEAR_DAYS, ValueTerms
 
 Float = NDArray[np.float64]
 
@@ -520,8 +520,8 @@ def test_a_longer_horizon_never_holds_fewer_purchases_and_costs_can_make_it_wort
     bundle: ScorerBundle, matrix: Float
 ):
     buyers = matrix[:-2]
-    growth = growth_of_horizons(spend_growth(bundle.prior, buyers, bundle.horizon_days))
-    assert (np.diff(growth, axis=1) >= 0).all()
+    foretold = bundle.prior.foretell(buyers, bundle.horizon_days, growth_days=CLV_DAYS)
+    assert (np.diff(foretold.growth, axis=1) >= 0).all()
     free = replace(bundle, terms=ValueTerms(1.0, 0.0)).predict(buyers)
     costly = replace(bundle, terms=ValueTerms(1.0, 0.0, service_cost_yearly=1e6)).predict(buyers)
     assert (np.diff(costly.clv, axis=1) <= 0).all()

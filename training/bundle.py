@@ -34,17 +34,17 @@ from training.attribution import (
 from training.calibration import ChurnCalibration, SpendCalibration
 from training.intervals import PROMISED, IntervalTable
 from training.population import StageThresholds
-from training.prior import Prior, column, summary
+from training.prior import Prior, column
 from training.prospects import ENGAGEMENT, Conversion, groups_of
 from training.recipe import Kind, Trees
 from training.value import (
     CLV_DAYS,
     CLV_MONTHS,
+    GROWTH_DAYS,
     YEAR_DAYS,
     ValueTerms,
     growth_of_horizons,
     lifetime_value,
-    spend_growth,
 )
 
 Float = NDArray[np.float64]
@@ -176,8 +176,8 @@ class ScorerBundle:
         safe = _as_buyers(matrix, prospect)
         trees = self.trees.corrections(safe, threads)
         churn, spend = self.adjustment.churn, self.adjustment.spend
-        prior_churn = self.prior.churn_probability(safe, self.horizon_days)
-        prior_spend = self.prior.spend_if_purchase(safe, self.horizon_days)
+        foretold = self.prior.foretell(safe, self.horizon_days, CLV_DAYS, GROWTH_DAYS)
+        prior_churn, prior_spend = foretold.churn_probability, foretold.spend_if_purchase
         conversion = self._conversion(matrix)
 
         def chance(of_buyers: Float) -> Float:
@@ -190,30 +190,27 @@ class ScorerBundle:
         probability = chance(churn.probability(prior_churn, trees[0]))
         mean = spent(spend.spend_if_purchase(prior_spend, trees[1]))
         expected = (1 - probability) * mean + probability * none
-        lower, upper = self.adjustment.intervals.bounds(probability, mean)
         later = chance(churn.lasting_probability(prior_churn, trees[0]))
         lasting = (1 - later) * spent(spend.lasting_spend_if_purchase(prior_spend, trees[1]))
-        clv = self._value(safe, probability, expected, lasting + later * none)
-        return Predictions(probability, expected, lower, upper, mean, none, *clv, prospect=prospect)
-
-    def _value(
-        self, matrix: Float, churn_probability: Float, expected: Float, lasting: Float
-    ) -> tuple[Float, Float, Float]:
-        """Value over each horizon, and the interval that the prior's process gives it."""
-        growth = spend_growth(self.prior, matrix, self.horizon_days)
-        alive = self.prior.purchases.probability_alive(*summary(matrix))
-        margin, cost = lifetime_value(self.terms, expected, lasting, growth, alive)
-        silent = self.prior.silence(matrix, self.horizon_days, CLV_DAYS)
-        chance = np.clip(churn_probability[:, None] * silent, 0.0, 1.0)
-        spend = np.maximum(expected, 0.0)[:, None] * growth_of_horizons(growth)
-        mean = spend / np.maximum(1 - chance, 1e-9)
+        margin, cost = lifetime_value(
+            self.terms, expected, lasting + later * none, foretold.growth, foretold.alive
+        )
+        # The prior's purchase process gives values their intervals.
+        silent = np.clip(probability[:, None] * foretold.silence, 0.0, 1.0)
+        spend = np.maximum(expected, 0.0)[:, None] * growth_of_horizons(foretold.growth)
+        bounds = self.adjustment.intervals.bounds(
+            np.append(probability, silent), np.append(mean, spend / np.maximum(1 - silent, 1e-9))
+        )
         # What a unit of spend is worth, coming when it does.
         rate = np.where(spend > 0, margin / np.maximum(spend, 1e-9), 0.0)
         lower, upper = (
-            rate * side[:, PROMISED.index(0.9)].reshape(rate.shape) - cost
-            for side in self.adjustment.intervals.bounds(chance.ravel(), mean.ravel())
+            rate * side[len(matrix) :, PROMISED.index(0.9)].reshape(rate.shape) - cost
+            for side in bounds
         )
-        return margin - cost, lower, upper
+        within = (side[: len(matrix)] for side in bounds)
+        return Predictions(
+            probability, expected, *within, mean, none, margin - cost, lower, upper, prospect
+        )
 
     def attribution(self, matrix: Float, method: Method = "fast", threads: int = 1) -> Attribution:
         """Split the calibrated churn log-odds over the features; nothing for prospects.

@@ -178,13 +178,14 @@ def _labelled(
 ) -> LabelledDay:
     matrix = matrix_of(rows.to_arrow(), vocabulary)
     prior = Prior.fit(matrix)
+    foretold = prior.foretell(matrix, horizon_days)
     return LabelledDay(
         day,
         rows[catalogue.JOIN_KEY].to_numpy(),
         matrix,
         prior,
-        prior.churn_probability(matrix, horizon_days),
-        prior.spend_if_purchase(matrix, horizon_days),
+        foretold.churn_probability,
+        foretold.spend_if_purchase,
         rows["purchased"].to_numpy(),
         rows["net_spend"].to_numpy(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,33 @@ _COLUMN = {name: position for position, name in enumerate(catalogue.NAMES)}
 def column(matrix: Float, name: str) -> Float:
     """Take one feature out of a matrix by its name."""
     return matrix[:, _COLUMN[name]]
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """What the purchase history alone says of customers who have bought, a row each.
+
+    Attributes
+    ----------
+    churn_probability
+        P(no purchase in the horizon), shape (n,).
+    spend_if_purchase
+        Mean spend in the horizon of those who do buy in it, in currency, shape (n,).
+    alive
+        P(still a customer today), shape (n,).
+    silence
+        P(no purchase in longer windows, given none in the horizon), at least 1 if shorter, a column
+        a window.
+    growth
+        Mean purchases by the end of some windows over those of the horizon, given that the customer
+        lives, never falling, a column a window.
+    """
+
+    churn_probability: Float
+    spend_if_purchase: Float
+    alive: Float
+    silence: Float
+    growth: Float
 
 
 @dataclass(frozen=True)
@@ -68,29 +96,38 @@ class Prior:
             float(gross / days) if days else 0.0,
         )
 
-    def churn_probability(self, matrix: Float, horizon_days: float) -> Float:
-        """P(no purchase in the horizon) of customers who have bought."""
-        probability: Float = self.purchases.probability_of_no_purchase(
-            *summary(matrix), horizon_days
-        )
-        return np.clip(probability, *_BOUNDS)
+    def foretell(
+        self,
+        matrix: Float,
+        horizon_days: float,
+        silences_days: Sequence[float] | Float = (),
+        growth_days: Sequence[float] | Float = (),
+    ) -> Foretold:
+        """Say all at once of customers who have bought.
 
-    def silence(self, matrix: Float, horizon_days: float, longer_days: Float) -> Float:
-        """P(no purchase in longer windows, given none in the horizon), at least 1 if shorter.
-
-        Returns
-        -------
-        array
-            A row a customer, a column a window.
+        Parameters
+        ----------
+        silences_days, growth_days
+            Windows of :attr:`Foretold.silence` and :attr:`Foretold.growth`.
         """
-        windows = np.append(longer_days, horizon_days)
-        silent = np.clip(self.purchases.silence(*summary(matrix), windows), *_BOUNDS)
-        ratio: Float = silent[:, :-1] / silent[:, -1:]
-        return ratio
-
-    def expected_purchases(self, matrix: Float, horizon_days: float) -> Float:
-        """Mean purchase days in the horizon."""
-        return self.purchases.expected_purchases(*summary(matrix), horizon_days)
+        said = self.purchases.foresee(
+            *summary(matrix),
+            np.append(silences_days, horizon_days),
+            np.append(growth_days, horizon_days),
+        )
+        silent = np.clip(said.silent, *_BOUNDS)
+        churn = silent[:, -1]
+        count = np.maximum(said.alive * said.purchases[:, -1] / (1 - churn), 1.0)
+        given = np.asarray(growth_days, dtype=np.float64)
+        growth = said.purchases[:, :-1] / said.purchases[:, -1:]
+        growth = np.where(given == horizon_days, 1.0, growth)
+        return Foretold(
+            churn,
+            np.maximum(count * self.purchase_value(matrix), 1e-4),
+            said.alive,
+            silent[:, :-1] / silent[:, -1:],
+            np.maximum.accumulate(growth, axis=1),
+        )
 
     def purchase_value(self, matrix: Float) -> Float:
         """Mean spend of a future purchase day, in currency."""
@@ -101,12 +138,6 @@ class Prior:
         return np.maximum(
             self.value.expected_value(frequency, column(matrix, "monetary_value")), 1e-4
         )
-
-    def spend_if_purchase(self, matrix: Float, horizon_days: float) -> Float:
-        """Mean spend in the horizon of those who do buy in it, in currency."""
-        chance = 1 - self.churn_probability(matrix, horizon_days)
-        count = np.maximum(self.expected_purchases(matrix, horizon_days) / chance, 1.0)
-        return np.maximum(count * self.purchase_value(matrix), 1e-4)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -2,7 +2,7 @@
 
 Beyond the horizon that the models learned, a prediction is carried on by the prior's purchase
 process: expected purchases by then over those within the horizon, given that the customer lives
-(:meth:`training.btyd.BetaGeometric.horizon_growth`). What is special to the next window, such as a
+(:attr:`training.prior.Foretold.growth`). What is special to the next window, such as a
 season, is not carried on.
 """
 
@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.prior import Prior, summary
-
 Float = NDArray[np.float64]
 
 YEAR_DAYS = 365.25
@@ -23,6 +21,7 @@ CLV_MONTHS = (3, 6, 12, 24)
 CLV_DAYS = np.array(CLV_MONTHS) / 12 * YEAR_DAYS
 _YEARS = np.array([0.25, 0.5, 0.75, 1.0, 1.5, 2.0])
 """Ends of the pieces that are discounted as one, in years; the horizons are among them."""
+GROWTH_DAYS = _YEARS * YEAR_DAYS
 _ENDS = np.array([np.flatnonzero(months / 12 == _YEARS)[0] for months in CLV_MONTHS])
 
 
@@ -56,7 +55,8 @@ def lifetime_value(
     expected_spend, lasting_spend
         Mean net spend in the learned horizon, and in one like any other, in currency, shape (n,).
     growth
-        From :func:`spend_growth`.
+        Mean purchases by the ends :data:`GROWTH_DAYS` of the pieces over those of the learned
+        horizon, never falling, shape (n, 6).
     alive
         P(still a customer today), shape (n,).
 
@@ -100,16 +100,6 @@ def lifetime_value(
     return margin, costs
 
 
-def spend_growth(prior: Prior, matrix: Float, horizon_days: float) -> Float:
-    """Expected purchases by the end of each piece over those of the learned horizon, shape (n, 6).
-
-    One at the horizon itself, never falling.
-    """
-    frequency, _, age = summary(matrix)
-    grown = prior.purchases.horizon_growth(frequency, age, _YEARS * YEAR_DAYS, horizon_days)
-    return np.maximum.accumulate(grown, axis=1)
-
-
 def growth_of_horizons(growth: Float) -> Float:
-    """Take the columns of :data:`CLV_MONTHS` out of :func:`spend_growth`, shape (n, 4)."""
+    """Take :data:`CLV_MONTHS` out of growths by :data:`GROWTH_DAYS`, shape (n, 4)."""
     return growth[:, _ENDS]

@@ -7,8 +7,8 @@ unseen, and rates and dropout differ over customers. They differ in how dropout 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar, Self
+from collections.abc import Callable, Sequence
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +28,24 @@ from training.btyd.fitting import Bounds, LogLikelihood, dot, maximise
 from training.btyd.parameters import Parameters
 
 _FEW = 2000
+
+
+class Foreseen(NamedTuple):
+    """What a model says of customers' next days, a row a customer.
+
+    Attributes
+    ----------
+    alive
+        Chance that the customer has not dropped out yet, shape (n,).
+    silent
+        Chance of no purchase within each window, shape (n, windows).
+    purchases
+        Mean number of purchases within each window of a customer who is alive.
+    """
+
+    alive: FloatArray
+    silent: FloatArray
+    purchases: FloatArray
 
 
 class PurchaseModel(Parameters, ABC):
@@ -180,10 +198,7 @@ class PurchaseModel(Parameters, ABC):
             raise ValueError(msg)
         given = column("horizons_days", horizons_days)
         weeks = np.append(given, base_days) / DAYS_PER_WEEK
-        # All at once: most of what a few customers cost is not their own.
-        expected = self._expected_if_alive(
-            np.repeat(x, weeks.size), np.repeat(T, weeks.size), np.tile(weeks, x.size)
-        ).reshape(x.size, weeks.size)
+        expected = _by_window(self._expected_if_alive, x, T, weeks)
         growth = expected[:, :-1] / expected[:, -1:]
         return np.where(given == base_days, 1.0, growth)
 
@@ -198,13 +213,39 @@ class PurchaseModel(Parameters, ABC):
 
         As `probability_of_no_purchase`, with a column per horizon.
         """
+        return self.foresee(frequency, recency_days, age_days, horizons_days, ()).silent
+
+    def foresee(
+        self,
+        frequency: ArrayLike,
+        recency_days: ArrayLike,
+        age_days: ArrayLike,
+        silences_days: ArrayLike,
+        purchases_days: ArrayLike,
+    ) -> Foreseen:
+        """Say at once who is alive, stays silent and buys how often.
+
+        Most of what a few customers cost is not their own: one call costs a third of three.
+
+        Parameters
+        ----------
+        frequency, recency_days, age_days
+            One value per customer, as the package defines them.
+        silences_days, purchases_days
+            Windows that follow age_days, >= 0: those of silences, and those of purchases.
+        """
         x, t_x, T = histories(frequency, recency_days, age_days)
-        weeks = column("horizons_days", horizons_days) / DAYS_PER_WEEK
-        alive = self._alive(x, t_x, T)[:, None]
-        silent = self._silent_if_alive(
-            np.repeat(x, weeks.size), np.repeat(T, weeks.size), np.tile(weeks, x.size)
-        ).reshape(x.size, weeks.size)
-        return (1.0 - alive) + alive * silent
+        silences, purchases = (
+            column(name, days) / DAYS_PER_WEEK
+            for name, days in (("silences_days", silences_days), ("purchases_days", purchases_days))
+        )
+        alive = self._alive(x, t_x, T)
+        silent = _by_window(self._silent_if_alive, x, T, silences)
+        return Foreseen(
+            alive,
+            (1.0 - alive[:, None]) + alive[:, None] * silent,
+            _by_window(self._expected_if_alive, x, T, purchases),
+        )
 
     @abstractmethod
     def simulate(
@@ -245,3 +286,14 @@ class PurchaseModel(Parameters, ABC):
     @abstractmethod
     def _expected_if_alive(self, x: FloatArray, T: FloatArray, h: FloatArray) -> FloatArray:
         """Mean number of purchases in (T, T + h] of a customer who is alive at T."""
+
+
+def _by_window(
+    ask: Callable[[FloatArray, FloatArray, FloatArray], FloatArray],
+    x: FloatArray,
+    T: FloatArray,
+    weeks: FloatArray,
+) -> FloatArray:
+    """Ask of every customer and window at once, a row a customer."""
+    asked = ask(np.repeat(x, weeks.size), np.repeat(T, weeks.size), np.tile(weeks, x.size))
+    return asked.reshape(x.size, weeks.size)
