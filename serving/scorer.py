@@ -24,7 +24,7 @@ from serving.reasons import Reasons, explain
 from serving.segments import Admission
 from serving.sentences import LANGUAGES, Language
 from serving.teller import Teller
-from training.bundle import Predictions, ScorerBundle
+from training.bundle import Predictions, Rows, ScorerBundle
 from training.registry import Registry, ScorerVersion
 from training.stage_rules import SHIPPED as STAGE_RULES
 from training.stage_rules import StageRules, load_stage_rules
@@ -176,7 +176,8 @@ class Scorer:
         language: Language = "en",
     ) -> Scores:
         """Answer for rows of features in the catalogue's order, NaN where unknown."""
-        predictions = self.bundle.predict(matrix, threads)
+        rows = self.bundle.read(matrix, threads)
+        predictions = self.bundle.predict_read(rows, threads)
         staged = self._stages.assign(self._asked(matrix, predictions))
         # Who never bought has no purchases to stop.
         risk = np.where(
@@ -207,7 +208,7 @@ class Scorer:
             risk,
             value,
             choices,
-            self._reasons(matrix, predictions.prospect, threads, reasons, language),
+            self._reasons(rows, threads, reasons, language),
             reasons,
             language,
             _fact(matrix, "purchase_days") == 1,
@@ -262,18 +263,13 @@ class Scorer:
         return np.array([*(place.get(label, -1) for label in labels), -1, -1], np.intp)
 
     def _reasons(
-        self,
-        matrix: Float,
-        prospect: NDArray[np.bool_],
-        threads: int,
-        reasons: Reasons,
-        language: Language,
+        self, rows: Rows, threads: int, reasons: Reasons, language: Language
     ) -> list[list[str]]:
         if reasons == "none":
             # One list for all: twenty thousand of them wake the collector of garbage.
-            return [[]] * len(matrix)
-        attribution = self.bundle.attribution(matrix, reasons, threads)
-        return explain(matrix, attribution.contributions, prospect, self._tellers[language])
+            return [[]] * len(rows.matrix)
+        found = self.bundle.attribute_read(rows, reasons, threads)
+        return explain(rows.matrix, found.contributions, rows.prospect, self._tellers[language])
 
     @cached_property
     def _tellers(self) -> dict[Language, Teller]:

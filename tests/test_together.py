@@ -127,7 +127,8 @@ def test_many_trees_add_up_in_the_groups_of_many_rows():
     whole = correction(trees, matrix)
     paths = PathAttribution.of(trees)
     split = paths.attribute(trees, matrix).contributions
-    few = leaves.sums(rows[:FEW_ROWS], GROUP)
+    found = leaves.found(rows[:FEW_ROWS])
+    few = leaves.sums(found, GROUP)
     assert few.tobytes() == whole[:FEW_ROWS].tobytes()
-    told = paths.attribute(trees, matrix[:FEW_ROWS], leaves=leaves).contributions
+    told = paths.attribute(trees, matrix[:FEW_ROWS], found=found).contributions
     assert told.tobytes() == split[:FEW_ROWS].tobytes()

@@ -21,7 +21,7 @@ from scipy.special import logit
 
 from features import catalogue
 from training.dataset import TREE_FEATURES, tree_matrix
-from training.leaves import FEW_ROWS, Leaves
+from training.leaves import Places
 from training.prior import Prior, column, summary
 
 Float = NDArray[np.float64]
@@ -83,24 +83,26 @@ class PathAttribution:
         booster: lgb.Booster | None,
         matrix: Float,
         threads: int = 1,
-        leaves: Leaves | None = None,
+        found: Places | None = None,
     ) -> Attribution:
         """Attribute the trees' raw score.
 
         Parameters
         ----------
-        booster, leaves
-            Those that the paths were read from; by the leaves few rows are quicker.
+        booster
+            That which the paths were read from.
+        found
+            The place of each row's leaf in each of its trees, by which few rows are quicker, shape
+            (n, trees).
         """
         result = np.zeros((len(matrix), len(catalogue.NAMES)))
         if booster is None or not self.groups:
             return Attribution(result, 0.0)
-        if leaves is not None and 0 < len(matrix) <= FEW_ROWS:
-            found = leaves.found(tree_matrix(matrix), threads)
-            result[:, _TREE_POSITION] = sum(
-                group.of_leaves(found[:, group.first :] - leaves.starts[group.first])
-                for group in self.groups
-            )
+        if found is not None:
+            first = 0
+            for group in self.groups:
+                result[:, _TREE_POSITION] += group.of_leaves(found[:, group.first :] - first)
+                first += group.table.shape[0]
             return Attribution(result, self.base)
         for start in range(0, len(matrix), CHUNK):
             rows = slice(start, start + CHUNK)

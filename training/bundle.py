@@ -36,7 +36,7 @@ from training.intervals import PROMISED, IntervalTable
 from training.population import StageThresholds
 from training.prior import Prior, column
 from training.prospects import ENGAGEMENT, Conversion, groups_of
-from training.recipe import Kind, Trees
+from training.recipe import Found, Kind, Trees
 from training.value import (
     CLV_DAYS,
     CLV_MONTHS,
@@ -126,6 +126,28 @@ class Predictions:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Rows of features as the models read them.
+
+    Attributes
+    ----------
+    matrix
+        As they were given, in the catalogue's order, shape (n, features).
+    prospect
+        Known without a purchase.
+    safe
+        The same with a neutral history for who has none.
+    found
+        The leaves of few rows; None for many.
+    """
+
+    matrix: Float
+    prospect: NDArray[np.bool_]
+    safe: Float
+    found: Found | None
+
+
+@dataclass(frozen=True)
 class ScorerBundle:
     """The models and every number fitted with them.
 
@@ -170,11 +192,20 @@ class ScorerBundle:
 
     def predict(self, matrix: Float, threads: int = 1) -> Predictions:
         """Predict for rows of features in the catalogue's order, NaN where unknown."""
-        if not len(matrix):
-            return _nobody()
+        return self.predict_read(self.read(matrix, threads), threads)
+
+    def read(self, matrix: Float, threads: int = 1) -> Rows:
+        """Read rows of features as the models do, once for all that is asked of them."""
         prospect = ~(column(matrix, "purchases") > 0)
         safe = _as_buyers(matrix, prospect)
-        trees = self.trees.corrections(safe, threads)
+        return Rows(matrix, prospect, safe, self.trees.found(safe, threads))
+
+    def predict_read(self, rows: Rows, threads: int = 1) -> Predictions:
+        """Predict for rows that were read."""
+        matrix, prospect, safe = rows.matrix, rows.prospect, rows.safe
+        if not len(matrix):
+            return _nobody()
+        trees = self.trees.corrections(safe, threads, rows.found)
         churn, spend = self.adjustment.churn, self.adjustment.spend
         foretold = self.prior.foretell(safe, self.horizon_days, CLV_DAYS, GROWTH_DAYS)
         prior_churn, prior_spend = foretold.churn_probability, foretold.spend_if_purchase
@@ -197,19 +228,28 @@ class ScorerBundle:
         )
         # The prior's purchase process gives values their intervals.
         silent = np.clip(probability[:, None] * foretold.silence, 0.0, 1.0)
-        spend = np.maximum(expected, 0.0)[:, None] * growth_of_horizons(foretold.growth)
-        bounds = self.adjustment.intervals.bounds(
-            np.append(probability, silent), np.append(mean, spend / np.maximum(1 - silent, 1e-9))
+        bought = np.maximum(expected, 0.0)[:, None] * growth_of_horizons(foretold.growth)
+        low, high = self.adjustment.intervals.bounds(
+            np.append(probability, silent), np.append(mean, bought / np.maximum(1 - silent, 1e-9))
         )
         # What a unit of spend is worth, coming when it does.
-        rate = np.where(spend > 0, margin / np.maximum(spend, 1e-9), 0.0)
-        lower, upper = (
-            rate * side[len(matrix) :, PROMISED.index(0.9)].reshape(rate.shape) - cost
-            for side in bounds
-        )
-        within = (side[: len(matrix)] for side in bounds)
+        rate = np.where(bought > 0, margin / np.maximum(bought, 1e-9), 0.0)
+
+        def valued(side: Float) -> Float:
+            worth: Float = rate * side[len(matrix) :, PROMISED.index(0.9)].reshape(rate.shape)
+            return worth - cost
+
         return Predictions(
-            probability, expected, *within, mean, none, margin - cost, lower, upper, prospect
+            churn_probability=probability,
+            expected_spend=expected,
+            lower=low[: len(matrix)],
+            upper=high[: len(matrix)],
+            spend_if_purchase=mean,
+            spend_if_none=none,
+            clv=margin - cost,
+            clv_lower=valued(low),
+            clv_upper=valued(high),
+            prospect=prospect,
         )
 
     def attribution(self, matrix: Float, method: Method = "fast", threads: int = 1) -> Attribution:
@@ -218,19 +258,22 @@ class ScorerBundle:
         Base and contributions add up to the log-odds of ``churn_probability``, except where that
         is cut at :data:`training.calibration.BOUNDS`.
         """
-        prospect = ~(column(matrix, "purchases") > 0)
-        safe = _as_buyers(matrix, prospect)
+        return self.attribute_read(self.read(matrix, threads), method, threads)
+
+    def attribute_read(self, rows: Rows, method: Method, threads: int = 1) -> Attribution:
+        """Split it for rows that were read."""
+        safe, found = rows.safe, None if rows.found is None else rows.found[0]
         churn = self.adjustment.churn
         trees = (
             tree_shap(self.trees.churn, safe, threads)
             if method == "exact"
-            else self.paths.attribute(self.trees.churn, safe, threads, self.trees.leaves[0])
+            else self.paths.attribute(self.trees.churn, safe, threads, found)
         )
         prior = attribute_prior(self.prior, self.middle, safe, self.horizon_days)
         raw = prior.base + churn.tree_weight * trees.base - churn.centre
         total: Float = churn.slope * (prior.contributions + churn.tree_weight * trees.contributions)
         return Attribution(
-            np.where(prospect[:, None], 0.0, total),
+            np.where(rows.prospect[:, None], 0.0, total),
             churn.centre + churn.level + churn.slope * raw,
         )
 

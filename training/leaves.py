@@ -59,13 +59,13 @@ class Leaves:
         leaves = self.booster.predict(rows, pred_leaf=True, num_threads=threads)
         return np.asarray(leaves, np.int64).reshape(len(rows), -1) + self.starts
 
-    def sums(self, rows: Float, group: int, threads: int = 1) -> Float:
-        """Add up each row's leaves, shape (n,), in groups of so many trees."""
-        values = self.values[self.found(rows, threads)]
-        total: Float = np.zeros(len(rows))
+    def sums(self, found: Places, group: int) -> Float:
+        """Add up the leaves that were found of each row, shape (n,), in groups of so many trees."""
+        values = self.values[found]
+        total: Float = np.zeros(len(found))
         for first in range(0, len(self.starts), group):
             part = values[:, first : first + group]
             # Counted one after the other, as LightGBM adds; NumPy's sum would go by pairs.
-            row = np.repeat(np.arange(len(rows)), part.shape[1])
-            total += np.bincount(row, part.ravel(), len(rows))
+            row = np.repeat(np.arange(len(found)), part.shape[1])
+            total += np.bincount(row, part.ravel(), len(found))
         return total

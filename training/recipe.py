@@ -21,7 +21,7 @@ from training.adjustment import Predicted, adjust, judge
 from training.calendar import Calendar
 from training.dataset import LabelledDay, tree_matrix
 from training.judged import Judged
-from training.leaves import FEW_ROWS, Leaves
+from training.leaves import FEW_ROWS, Leaves, Places
 from training.rounds import Curve, curve
 from training.trees import TREES_AT_ONCE, Machine, Rows, Task, corrections, fit
 from training.tuning.folds import folds
@@ -30,6 +30,8 @@ from training.tuning.studies import Studies
 
 Float = NDArray[np.float64]
 Kind = Literal["lightgbm", "btyd"]
+Found = tuple[Places, Places]
+"""The leaves of some rows in the trees of both tasks, (n, trees) each."""
 
 TUNING_FOLDS = 2
 TUNING_CUSTOMERS = 60_000
@@ -50,14 +52,33 @@ class Trees:
     churn: lgb.Booster | None = None
     spend: lgb.Booster | None = None
 
-    def corrections(self, matrix: Float, threads: int = 1) -> tuple[Float, Float]:
-        """What both add to the prior, shape (n,) each."""
-        if not 0 < len(matrix) <= FEW_ROWS:
+    def corrections(
+        self, matrix: Float, threads: int = 1, found: Found | None = None
+    ) -> tuple[Float, Float]:
+        """What both add to the prior, shape (n,) each.
+
+        Parameters
+        ----------
+        found
+            Of :meth:`found`, where that was asked already.
+        """
+        places = found or self.found(matrix, threads)
+        if places is None:
             churn, spend = corrections((self.churn, self.spend), matrix, threads)
             return churn, spend
+        churn, spend = (
+            np.zeros(len(matrix)) if one is None else one.sums(at, TREES_AT_ONCE)
+            for one, at in zip(self.leaves, places, strict=True)
+        )
+        return churn, spend
+
+    def found(self, matrix: Float, threads: int = 1) -> Found | None:
+        """Find the leaves of few rows, by which they are quicker; None for many."""
+        if not 0 < len(matrix) <= FEW_ROWS:
+            return None
         rows = tree_matrix(matrix)
         churn, spend = (
-            np.zeros(len(rows)) if one is None else one.sums(rows, TREES_AT_ONCE, threads)
+            np.empty((len(rows), 0), np.int64) if one is None else one.found(rows, threads)
             for one in self.leaves
         )
         return churn, spend
