@@ -6,9 +6,11 @@ import ast
 import re
 import subprocess
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+import yaml
 
 REPOSITORY = Path(__file__).parent.parent
 ROOMS = ("features", "training", "serving", "pipelines")
@@ -102,3 +104,16 @@ def test_git_holds_no_generated_file_and_no_path_of_this_machine():
         path = REPOSITORY / file
         if path.exists():
             assert here not in path.read_text(errors="ignore"), file
+
+
+def test_what_the_endpoint_reads_beside_its_code_is_packed_with_it():
+    included = yaml.safe_load((REPOSITORY / "bentofile.yaml").read_text())["include"]
+    read = [
+        file.relative_to(REPOSITORY)
+        for room in ("features", "training", "serving")
+        for file in (REPOSITORY / room).rglob("*")
+        if file.is_file() and file.suffix in {".yaml", ".json"} and "exports" not in file.parts
+    ]
+    assert read
+    for file in read:
+        assert any(fnmatch(str(file), pattern) for pattern in included), file
