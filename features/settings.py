@@ -349,6 +349,18 @@ class ServingSettings(Section):
     )
 
 
+class PlanSettings(Section):
+    """How a plan is made."""
+
+    most_held_out: float = Field(
+        0.2,
+        ge=0,
+        le=0.5,
+        description="largest share of an action's customers that is held out as its control group; "
+        "0 holds nobody out",
+    )
+
+
 class Settings(Section):
     """Everything that can be set, in sections."""
 
@@ -360,6 +372,7 @@ class Settings(Section):
     gate: GateSettings = GateSettings()
     stores: StoreSettings = StoreSettings()
     serving: ServingSettings = ServingSettings()
+    plan: PlanSettings = PlanSettings()
 
     @classmethod
     def load(

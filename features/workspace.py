@@ -80,6 +80,11 @@ class Workspace:
         return self.root / "exports"
 
     @property
+    def plans(self) -> Path:
+        """Plans of campaigns, a file a version."""
+        return self.root / "plans"
+
+    @property
     def judged(self) -> Path:
         """What each registered version said of the days that it was judged on, a file a version."""
         return self.root / "judged"

@@ -501,6 +501,55 @@ def score(
     return report.to_dict()
 
 
+def _set_hold_out(given: dict[str, Any]) -> dict[str, Any]:
+    share = given.pop("hold_out")
+    return {} if share is None else {"plan": {"most_held_out": share}}
+
+
+@verb(overrides=_set_hold_out)
+@click.option("--as-of", type=DAY, help="Plan by what was known on this day; default the last.")
+@click.option("--budget", type=float, help="Expected cost that is not exceeded; default: no limit.")
+@click.option("--campaign", help="Name of the campaign; default plan-DAY.")
+@click.option("--out", type=FILE, help="Parquet or CSV file of those to be treated.")
+@click.option("--mapping", type=FILE, help="YAML file of the columns that --out is written in.")
+@click.option("--page", type=FILE, help="HTML file of the summary; default beside the plan.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, 366),
+    default=7,
+    show_default=True,
+    help="In how many days it is carried out, which the playbook's capacities are of.",
+)
+@click.option(
+    "--hold-out", type=float, help="Largest share of an action's customers held out; default 0.2."
+)
+def recommend(
+    context: Context,
+    terminal: Terminal,
+    _: Path | None,
+    **given: Any,  # noqa: ANN401 - the wish's own fields
+) -> dict[str, Any]:
+    """Plan whom to treat with what, within a budget, capacities and cooldowns.
+
+    At most one action a customer, so that the incremental value of all is greatest. Of each
+    action's customers some are held out at random, so that `lifecycle outcomes` can tell what it
+    changed; --out has those to be treated alone. The workspace keeps the plan, which can be
+    ingested as treatments once it was carried out. The same again gives the same plan.
+
+    \b
+    lifecycle recommend --budget 5000 --campaign spring --out spring.csv
+    lifecycle recommend --budget 5000 --campaign spring --out spring.csv --mapping zoho_crm
+    lifecycle ingest --treatments workspace/plans/spring.v1.parquet
+    """
+    from pipelines.recommend import Wish, show  # noqa: PLC0415
+    from pipelines.recommend import recommend as job  # noqa: PLC0415
+
+    with terminal.progress():
+        report = job(context, Wish(**given))
+    show(terminal, report)
+    return report.to_dict()
+
+
 @verb()
 @click.option(
     "--changed-since", type=DAY, required=True, help="A day that was scored, to compare with."
@@ -834,6 +883,7 @@ for command in (
     effects,
     promote,
     score,
+    recommend,
     export,
     serve,
     replay,

@@ -17,7 +17,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from serving.playbook import LET_GO, NONE, Action, Playbook
-from serving.worth import LEVELS, Effects, Outlook, expected_costs, incremental_values
+from serving.worth import (
+    LEVELS,
+    Effects,
+    Outlook,
+    expected_costs,
+    incremental_values,
+    probability_change,
+)
 from training.stages import STAGES
 
 Floats = NDArray[np.float64]
@@ -200,6 +207,12 @@ class Choices:
     def cost(self) -> Floats:
         """Expected cost of every action, shape (n, k); part of its value already."""
         return expected_costs(self.effects, self.outlook)
+
+    @cached_property
+    def moved(self) -> Floats:
+        """Likely change of the chance of buying by every action, shape (n, k)."""
+        before = self.outlook.purchase_probability[:, None]
+        return probability_change(before, np.expm1(self.effects.lift_log_odds[_MID]))
 
     @property
     def action(self) -> NDArray[np.str_]:

@@ -1,0 +1,285 @@
+"""`lifecycle recommend`: the best plan for everybody within a budget, with a control group."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features import __version__
+from features.errors import InputError
+from features.ingest.ledger import Ledger
+from features.matrix import matrix_of
+from features.snapshots import known_customers
+from features.workspace import replacing
+from pipelines.console import Terminal
+from pipelines.context import Context, Stopwatch
+from pipelines.plan_page import plan_page
+from pipelines.plan_words import (
+    ACTION_COLUMNS,
+    CONTROL_COLUMNS,
+    LEFT_COLUMNS,
+    POLICY_COLUMNS,
+    action_rows,
+    control_rows,
+    left_rows,
+    policy_rows,
+    sentences,
+    title,
+)
+from serving.actions import Menu
+from serving.batch import CHUNK
+from serving.decisions import decision_ids
+from serving.decisions.archive import keep_file
+from serving.exports.mapping import load_mapping
+from serving.plan.crm import write_for_crm
+from serving.plan.kept import KeptPlan, KeptPlans, checked_campaign
+from serving.plan.offers import Limits, budget_of
+from serving.plan.past import Cooling, planned, together, treatments
+from serving.plan.people import Gathering, People
+from serving.plan.planned import Planned, make_plan, plan_table
+from serving.plan.summary import summary
+from serving.playbook import Playbook, load_playbook
+from serving.scorer import Scorer
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a plan is asked for.
+
+    Attributes
+    ----------
+    as_of
+        Day at whose end everybody is looked at; None takes the last of the data.
+    budget
+        Expected cost that is not exceeded; None for no limit.
+    campaign
+        Default: ``plan-DAY``.
+    out
+        Parquet or CSV file of those to be treated.
+    mapping
+        Of :mod:`serving.exports`: columns and words of the system that reads ``out``.
+    page
+        HTML file of the summary; default: beside the plan.
+    days
+        In how many days the plan is carried out, for the actions' capacities.
+    """
+
+    as_of: date | None = None
+    budget: float | None = None
+    campaign: str | None = None
+    out: Path | None = None
+    mapping: Path | None = None
+    page: Path | None = None
+    days: int = 7
+
+
+@dataclass(frozen=True)
+class RecommendReport:
+    """What was planned: the summary of :func:`serving.plan.summary.summary`, and where it is.
+
+    Attributes
+    ----------
+    computed
+        Whether the plan was made now; else the same had been before.
+    file
+        The whole plan, control arm included, in the columns of ``treatments``.
+    out
+        What was written for those who carry it out.
+    """
+
+    campaign: str
+    version: int
+    as_of: str
+    computed: bool
+    plan: dict[str, Any]
+    file: str
+    page: str
+    out: str | None
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def recommend(context: Context, wish: Wish) -> RecommendReport:
+    """Plan at most one action a customer so that the incremental value is greatest.
+
+    Raises
+    ------
+    InputError
+        The budget, the campaign or a file cannot be, the day lies outside the data, or the campaign
+        has been carried out already.
+    WorkspaceError
+        Nothing is ingested or promoted.
+    """
+    watch = Stopwatch()
+    budget = budget_of(wish.budget)
+    mapping = None if wish.mapping is None else load_mapping(wish.mapping)
+    if wish.out is not None and mapping is None and wish.out.suffix not in {".parquet", ".csv"}:
+        raise InputError(
+            f"--out {wish.out} must end in .parquet or .csv; or name a --mapping, which says how "
+            "it is written"
+        )
+    if mapping is not None and wish.out is None:
+        raise InputError("--mapping says how --out is written; name a file with --out")
+    context.workspace.require()
+    with context.workspace.locked():
+        ledger = context.folded_ledger()
+        day = wish.as_of or context.observed_until(ledger)
+        context.check_day(ledger, day)
+        campaign = checked_campaign(wish.campaign or f"plan-{day}")
+        sensitive = context.settings.data.sensitive_attributes
+        scorer = Scorer.champion(context.registry(), context.settings.serving, sensitive)
+        playbook = load_playbook(context.settings.serving.playbook, sensitive)
+        plans = KeptPlans(context.workspace.plans)
+        before = running(plans, campaign, day)
+        share = context.settings.plan.most_held_out
+        parts = (
+            scorer.deciders, context.snapshot_key(ledger, day), str(budget), str(share),
+            str(wish.days), campaign, *(plan.key for plan in before), __version__,
+        )  # fmt: skip
+        key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        kept = plans.newest(campaign)
+        computed = kept is None or kept.key != key or not kept.file.exists()
+        if kept is None or computed:
+            _refuse_if_carried_out(ledger, campaign)
+            for kind, version, file in scorer.files(context.settings.serving):
+                keep_file(context.workspace.decisions, kind, version, file.read_bytes())
+            (people,) = everybody(context, ledger, day, [(scorer, playbook)], before)
+            limits = Limits(budget, capacities(playbook, wish.days, day, before))
+            context.say("planning", 0, 1)
+            made = make_plan(people, limits, campaign, scorer.bundle.terms.margin, share)
+            context.say("planning", 1, 1)
+            table = plan_table(made, campaign, day)
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            kept = plans.keep(
+                campaign, day, table, key, now, _report(made, scorer, campaign, day, wish.days)
+            )
+        page = wish.page or kept.file.with_suffix(".html")
+        with replacing(page) as temporary:
+            temporary.write_text(plan_page(kept.report), encoding="utf-8")
+        if wish.out is not None:
+            write_for_crm(kept.file, wish.out, mapping)
+    return RecommendReport(
+        campaign, kept.version, day.isoformat(), computed, kept.report, str(kept.file), str(page),
+        None if wish.out is None else str(wish.out), watch.seconds(),
+    )  # fmt: skip
+
+
+def show(terminal: Terminal, report: RecommendReport) -> None:
+    """Print the summary of a plan."""
+    plan = report.plan
+    terminal.table(f"\n{title(plan)}", ACTION_COLUMNS, action_rows(plan))
+    for said in sentences(plan):
+        terminal.note(said)
+    if plan["chosen"]:
+        terminal.table("\nHeld out", CONTROL_COLUMNS, control_rows(plan))
+    terminal.table("", POLICY_COLUMNS, policy_rows(plan))
+    terminal.table("", LEFT_COLUMNS, left_rows(plan))
+    again = "" if report.computed else " (as before)"
+    terminal.note(f"\nversion {report.version}{again}: {report.file}; to approve: {report.page}")
+    if report.out is not None:
+        terminal.note(f"{plan['treated']:,} to be treated in {report.out}")
+
+
+def running(plans: KeptPlans, campaign: str, as_of: date) -> list[KeptPlan]:
+    """List the plans of other campaigns that were made for an earlier day, or earlier for this."""
+    own = plans.newest(campaign)
+    return [
+        plan
+        for plan in plans.all()
+        if plan.campaign != campaign
+        and (plan.as_of < as_of or (plan.as_of == as_of and (not own or plan.began < own.began)))
+    ]
+
+
+def capacities(
+    playbook: Playbook, days: int, as_of: date, before: Sequence[KeptPlan]
+) -> NDArray[np.float64]:
+    """Count the places of every action in the days of a plan; infinite where there is no limit.
+
+    Plans that are still being carried out then take their share of their places.
+    """
+    places = np.array(
+        [np.inf if a.capacity is None else float(a.capacity.within(days)) for a in playbook.actions]
+    )
+    keys = {action.key: place for place, action in enumerate(playbook.actions)}
+    for plan in before:
+        left = plan.report["days"] - (as_of - plan.as_of).days
+        share = max(left, 0) / plan.report["days"]
+        for told in plan.report["actions"]:
+            if told["action"] in keys:
+                places[keys[told["action"]]] -= np.ceil(share * told["treated"])
+    left_over: NDArray[np.float64] = np.maximum(places, 0.0)
+    return left_over
+
+
+def everybody(
+    context: Context,
+    ledger: Ledger,
+    day: date,
+    advisers: Sequence[tuple[Scorer, Playbook]],
+    before: Sequence[KeptPlan],
+) -> list[People]:
+    """Look at everybody known on a day, a batch at a time, by the playbook of each adviser."""
+    context.snapshots(ledger, [day])
+    store = context.store(ledger)
+    store.apply()
+    customers = known_customers(context.workspace, ledger, day)
+    past = together(
+        [treatments(ledger.path("treatments"), day), *(planned(plan.file) for plan in before)],
+        pl.Int64() if pa.types.is_integer(customers.type) else pl.String(),
+    )
+    gatherings = [
+        Gathering(menu.keys, Cooling.find(customers, past, menu.keys, menu.wait_days[:-1], day))
+        for menu in (Menu.of(playbook) for _, playbook in advisers)
+    ]
+    threads, done = context.settings.training.threads, 0
+    context.say("scoring", done, len(customers))
+    for rows in store.historical_batches(customers, day, CHUNK):
+        ids = rows.column("customer_id")
+        for (scorer, _), gathering in zip(advisers, gatherings, strict=True):
+            matrix = matrix_of(pa.Table.from_batches([rows]), scorer.bundle.vocabulary)
+            names = decision_ids(scorer.deciders, ids.to_pylist(), matrix)
+            gathering.add(ids, pa.array(names, pa.string()), scorer.score(matrix, threads, "none"))
+        done += rows.num_rows
+        context.say("scoring", done, len(customers))
+    return [gathering.people() for gathering in gatherings]
+
+
+def _report(made: Planned, scorer: Scorer, campaign: str, day: date, days: int) -> dict[str, Any]:
+    return {
+        "campaign": campaign,
+        "as_of": day.isoformat(),
+        "days": days,
+        "horizon_days": scorer.bundle.horizon_days,
+        "currency": scorer.bundle.currency,
+        "margin": scorer.bundle.terms.margin,
+        "model_version": scorer.model_version,
+        "playbook_version": scorer.playbook_version,
+        **summary(made),
+    }
+
+
+def _refuse_if_carried_out(ledger: Ledger, campaign: str) -> None:
+    """Keep a plan as it was carried out: its outcomes are read by it."""
+    path = ledger.path("treatments")
+    if path is None:
+        return
+    rows = pl.scan_parquet(path).filter(pl.col("campaign") == campaign).select(pl.len())
+    done = rows.collect().item()
+    if done:
+        raise InputError(
+            f"campaign {campaign} has been carried out ({done:,} of its treatments are ingested), "
+            "and what it is planned from has changed since; name another with --campaign"
+        )

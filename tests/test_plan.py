@@ -1,0 +1,199 @@
+"""The plan, from scores to a campaign that was carried out: one small shop for all of it."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import shop
+from conftest import run, succeed
+
+from features.workspace import Workspace
+from serving.plan.past import Cooling, treatments
+from serving.playbook import load_playbook
+
+DAY = "2024-04-30"
+NEXT = "2024-05-05"
+BUDGET = 60.0
+
+
+@pytest.fixture(scope="module")
+def planned(
+    trained: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any], Path]:
+    """A workspace with a plan, what was said of it, and the file for those who carry it out."""
+    workspace = shutil.copytree(trained["workspace"], tmp_path_factory.mktemp("planned") / "w")
+    (workspace / "lifecycle.yaml").write_text("serving: {consent_unknown: plan}\n")
+    out = workspace.parent / "crm.csv"
+    return workspace, plan(workspace, "spring", BUDGET, "--out", out), out
+
+
+@pytest.fixture
+def own(planned: tuple[Path, dict[str, Any], Path], tmp_path: Path) -> Path:
+    return shutil.copytree(planned[0], tmp_path / "w")
+
+
+def plan(
+    workspace: Path, campaign: str, budget: float, *words: object, day: str = DAY
+) -> dict[str, Any]:
+    asked = ("recommend", "--as-of", day, "--budget", budget, "--campaign", campaign)
+    return succeed(workspace, *asked, *words)
+
+
+def rows_of(said: dict[str, Any]) -> pl.DataFrame:
+    return pl.read_parquet(said["file"])
+
+
+def test_a_plan_keeps_within_its_limits_and_adds_up(planned: tuple[Path, dict[str, Any], Path]):
+    _, said, out = planned
+    rows, told = rows_of(said), said["plan"]
+    book = {action.key: action for action in load_playbook().actions}
+    assert rows.height == told["chosen"] == told["treated"] + told["control"] > 100
+    assert rows["customer_id"].is_unique().all()
+    assert rows["expected_cost"].sum() == pytest.approx(told["cost_of_chosen"])
+    assert told["cost_of_chosen"] <= BUDGET
+    treated = rows.filter(pl.col("arm") == "treated")
+    assert treated["cost"].sum() == pytest.approx(told["cost"], abs=1e-3 * rows.height)
+    assert treated["action_value"].sum() == pytest.approx(told["value"]["mid"])
+    assert told["value"]["low"] < told["value"]["mid"] < told["value"]["high"]
+    assert told["gap"] < 1e-3
+    assert told["shadow_price"] > 0, "the budget binds"
+    for row in rows.to_dicts():
+        assert row["lifecycle_stage"] in book[row["action"]].stages
+        assert row["action_value"] > 0
+        assert row["action_effect"] == "assumed"
+    left = sum(told["left_out"].values())
+    assert left + told["chosen"] == told["known"]
+    assert told["policies"]["risk_first"]["value"] < told["value_of_chosen"]
+    assert told["policies"]["value_first"]["value"] < told["value_of_chosen"]
+    with out.open() as file:
+        carried = {row["customer_id"] for row in csv.DictReader(file)}
+    assert carried == set(treated["customer_id"].cast(pl.String)), (
+        "whoever is held out is not there"
+    )
+    page = Path(said["page"]).read_text()
+    assert "Plan spring" in page
+    assert "http" not in page, "it needs nothing from the network"
+
+
+def test_the_arms_have_the_chances_that_are_written_down(
+    planned: tuple[Path, dict[str, Any], Path],
+):
+    rows, told = rows_of(planned[1]), planned[1]["plan"]
+    shares = {one["action"]: one["hold_out"]["share"] for one in told["actions"]}
+    for row in rows.to_dicts():
+        share = shares[row["action"]]
+        chance = share if row["arm"] == "control" else 1 - share
+        assert row["propensity"] == pytest.approx(chance)
+        assert (row["cost"] == 0) == (row["arm"] == "control")
+    assert 0.1 < told["control"] / told["chosen"] < 0.3
+
+
+def test_the_same_again_is_the_same_plan_and_the_draw_stays(own: Path):
+    first = plan(own, "spring", BUDGET)
+    assert not first["computed"]
+    before = rows_of(first)
+    other = plan(own, "spring", 2 * BUDGET)
+    assert (other["version"], other["computed"]) == (2, True)
+    assert other["plan"]["value_of_chosen"] > first["plan"]["value_of_chosen"]
+    both = before.join(rows_of(other), on=["customer_id", "action"])
+    assert both.height > 100
+    assert (both["arm"] == both["arm_right"]).all(), "of a customer in a campaign"
+    again = plan(own, "spring", BUDGET)
+    assert rows_of(again).equals(before)
+    elsewhere = rows_of(plan(own, "fall", BUDGET, day=NEXT))
+    assert before.join(elsewhere, on=["customer_id", "action"]).is_empty(), "they cool down"
+
+
+def test_a_plan_that_was_carried_out_is_read_as_treatments(own: Path):
+    said = plan(own, "spring", BUDGET)
+    rows = rows_of(said)
+    read = succeed(own, "ingest", "--treatments", said["file"])
+    assert read["counts"]["kept"] == rows.height
+    path = own / "data" / "treatments"
+    stored = treatments_of(own)
+    assert path is not None
+    joined = rows.join(stored, on=["customer_id", "action", "arm", "campaign", "decision_id"])
+    assert joined.height == rows.height
+    assert (joined["propensity"] == joined["propensity_right"]).all()
+    assert (joined["at"] == joined["at_right"]).all()
+    same = plan(own, "spring", BUDGET)
+    assert not same["computed"], "what is known of the day has not changed"
+    refused = run(own, "recommend", "--as-of", DAY, "--budget", 1, "--campaign", "spring")
+    assert refused.exit_code == 1
+    assert "campaign spring has been carried out" in refused.output
+
+
+def treatments_of(workspace: Path) -> pl.DataFrame:
+    from features.ingest.ledger import Ledger
+
+    path = Ledger(Workspace(workspace)).path("treatments")
+    assert path is not None
+    return pl.read_parquet(path)
+
+
+def test_every_treatment_cools_down_and_not_the_newest_alone(tmp_path: Path):
+    file = tmp_path / "treatments.parquet"
+    day = (date(2024, 5, 1) - date(1970, 1, 1)).days
+    pl.DataFrame(
+        {
+            "customer_id": [1, 1, 2, 3, 4],
+            "action": ["offer", "call", "offer", "offer", "offer"],
+            "arm": ["treated", "treated", "control", "treated", "treated"],
+            "event_day": [day - 10, day - 1, day - 10, day - 30, day - 10],
+            "known_day": [day - 10, day - 1, day - 10, day - 30, day + 1],
+        }
+    ).write_parquet(file)
+    past = treatments(file, date(2024, 5, 1))
+    customers = pl.Series([1, 2, 3, 4]).to_arrow()
+    # A row for what was done: an offer waits 30 days for itself, and so does a call 20 days for it.
+    wait_days = np.array([[30.0, 20.0], [0.0, 1.0]])
+    waits = Cooling.find(customers, past, ("offer", "call"), wait_days, date(2024, 5, 1))
+    # Withheld, over since this day, and not known yet: they do not wait.
+    nothing = [False, False]
+    assert waits.of(0, 4).tolist() == [[True, True], nothing, nothing, nothing]
+
+
+def test_nothing_is_bought_with_nothing_and_the_first_thing_is_named(own: Path):
+    said = plan(own, "none", 0.0, day=shop.LAST_DAY)["plan"]
+    assert said["chosen"] == 0
+    assert said["first_bought"]["value"] > 0
+    result = run(own, "recommend", "--as-of", shop.LAST_DAY, "--budget", 0, "--campaign", "none")
+    assert "buys nothing; the first thing that money would buy is" in result.output
+    enough = plan(own, "none", said["first_bought"]["cost"], day=shop.LAST_DAY)["plan"]
+    assert enough["chosen"] >= 1
+
+
+def test_another_system_gets_its_own_columns(own: Path, tmp_path: Path):
+    out = tmp_path / "zoho.csv"
+    said = plan(own, "spring", BUDGET, "--out", out, "--mapping", "zoho_crm")
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == said["plan"]["treated"]
+    actions = dict(rows_of(said).select(pl.col("customer_id").cast(pl.String), "action").rows())
+    assert all(actions[row["Customer_External_ID"]] == row["Lifecycle_Action"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--budget", -3), "--budget -3 is no amount to spend"),
+        (("--budget", "nan"), "--budget nan is no amount to spend"),
+        (("--campaign", "../x"), "cannot name a file"),
+        (("--out", "x.txt"), "must end in .parquet or .csv"),
+        (("--mapping", "zoho_crm"), "name a file with --out"),
+        (("--hold-out", 0.7), "plan.most_held_out = 0.7"),
+    ],
+)
+def test_what_cannot_be_planned_is_one_sentence(
+    planned: tuple[Path, dict[str, Any], Path], words: tuple[object, ...], expected: str
+):
+    result = run(planned[0], "recommend", "--as-of", DAY, *words)
+    assert result.exit_code == 1
+    assert expected in result.stderr
