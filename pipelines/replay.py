@@ -21,8 +21,11 @@ from serving.reasons import Reasons
 from serving.scorer import Scorer
 from serving.sentences import LANGUAGES, Language
 from training.stage_rules import load_stage_rules
+from training.stages import STAGES
+from training.staging import NOT_BEFORE
 
 Float = NDArray[np.float64]
+Codes = NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,9 @@ def _replayed(context: Context, decision: Decision) -> ReplayReport:
     matrix = np.frombuffer(features_of(decision)).reshape(1, -1)
     reasons: Reasons = decision.reasons  # type: ignore[assignment]
     language: Language = decision.language  # type: ignore[assignment]
-    again = _answer(scorer, matrix, reasons, language)
-    (name,) = decision_ids(scorer.deciders, [decision.customer_id], matrix)
+    before = _before(decision.answer)
+    again = _answer(scorer, matrix, before, reasons, language)
+    (name,) = decision_ids(scorer.deciders, [decision.customer_id], matrix, before)
     again |= {"customer_id": decision.customer_id, "decision_id": name}
     differences = _differences(decision.answer, again, sorted(decision.answer | again))
     return ReplayReport(
@@ -128,6 +132,7 @@ def _replayed_batch(context: Context, row: dict[str, Any]) -> ReplayReport:
         ledger = context.folded_ledger()
         context.snapshots(ledger, [row["as_of"]])
         facts = context.store(ledger).historical(pa.array([row["customer_id"]]), row["as_of"])
+    before = _before(row)
     for consent in ("refuse", "plan"):
         scorer = _scorer(
             context,
@@ -137,7 +142,7 @@ def _replayed_batch(context: Context, row: dict[str, Any]) -> ReplayReport:
             consent,
         )
         matrix = matrix_of(facts, scorer.bundle.vocabulary)
-        (name,) = decision_ids(scorer.deciders, [row["customer_id"]], matrix)
+        (name,) = decision_ids(scorer.deciders, [row["customer_id"]], matrix, before)
         if name == row["decision_id"]:
             break
     else:
@@ -148,7 +153,7 @@ def _replayed_batch(context: Context, row: dict[str, Any]) -> ReplayReport:
         )
     said = {**row, "as_of": row["as_of"].isoformat()}
     reasons: Reasons = row["reasons_method"]
-    tried = [_answer(scorer, matrix, reasons, language) for language in LANGUAGES]
+    tried = [_answer(scorer, matrix, before, reasons, language) for language in LANGUAGES]
     # A file does not say in which language it tells its reasons.
     told = ("reasons", "stage_rule")
     again = min(
@@ -171,9 +176,18 @@ def _replayed_batch(context: Context, row: dict[str, Any]) -> ReplayReport:
     )
 
 
-def _answer(scorer: Scorer, matrix: Float, reasons: Reasons, language: Language) -> dict[str, Any]:
-    (answer,) = scorer.answers(scorer.score(matrix, reasons=reasons, language=language))
+def _answer(
+    scorer: Scorer, matrix: Float, before: Codes, reasons: Reasons, language: Language
+) -> dict[str, Any]:
+    scores = scorer.score(matrix, reasons=reasons, language=language, before=before)
+    (answer,) = scorer.answers(scores)
     return answer
+
+
+def _before(answer: dict[str, Any]) -> Codes:
+    """Give the stage before, which the answer tells, as it was given to the scorer."""
+    stage = answer.get("stage_before")
+    return np.array([NOT_BEFORE if stage is None else STAGES.index(stage)], np.int8)
 
 
 def _differences(

@@ -29,6 +29,7 @@ from pipelines.features import put_online
 from serving.batch import CHUNK, score_batch, score_schema
 from serving.decisions.archive import keep_file
 from serving.delivery import Delivered, check_file, deliver_file, is_database
+from serving.former_stages import DayStages, FormerStages
 from serving.reasons import Reasons
 from serving.score_files import read_scores, write_scores
 from serving.scorer import Scorer
@@ -116,13 +117,14 @@ def score(
         store.apply()
         put_online(context, ledger, store, day)
         path = scores_path(context.workspace, ledger.customer_id_type, day)
-        key = scores_key(scorer, context.snapshot_key(ledger, day), reasons, language)
+        former = FormerStages(context.workspace, ledger.customer_id_type).before(day)
+        key = scores_key(scorer, context.snapshot_key(ledger, day), reasons, language, former)
         computed = stored_key(path) != key
         if computed:
             for kind, version, file in scorer.files(context.settings.serving):
                 keep_file(context.workspace.decisions, kind, version, file.read_bytes())
             customers = known_customers(context.workspace, ledger, day)
-            write_day(context, store, scorer, customers, day, path, key, reasons, language)
+            write_day(context, store, scorer, customers, day, path, key, reasons, language, former)
         state = store.state
         if state is not None and state.as_of == day:
             store.materialise_scores(key)
@@ -144,9 +146,23 @@ def score(
     )
 
 
-def scores_key(scorer: Scorer, snapshot_key: str, reasons: Reasons, language: Language) -> str:
+def scores_key(
+    scorer: Scorer,
+    snapshot_key: str,
+    reasons: Reasons,
+    language: Language,
+    former: DayStages | None,
+) -> str:
     """Name the scores of a day by all that they follow from."""
-    parts = (scorer.deciders, snapshot_key, reasons, language, str(VERSION), __version__)
+    parts = (
+        scorer.deciders,
+        snapshot_key,
+        reasons,
+        language,
+        former.key if former is not None else "",
+        str(VERSION),
+        __version__,
+    )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -160,6 +176,7 @@ def write_day(
     key: str,
     reasons: Reasons,
     language: Language,
+    former: DayStages | None = None,
 ) -> None:
     """Score a day's customers, a batch at a time, into a file that takes its place when whole."""
     threads = context.settings.training.threads
@@ -171,7 +188,7 @@ def write_day(
         for rows in store.historical_batches(customers, as_of, CHUNK):
             matrix = matrix_of(pa.Table.from_batches([rows]), scorer.bundle.vocabulary)
             ids = rows.column("customer_id")
-            yield score_batch(scorer, ids, matrix, threads, reasons, language, scored_at)
+            yield score_batch(scorer, ids, matrix, threads, reasons, language, scored_at, former)
             done += rows.num_rows
             context.say("scoring", done, len(customers))
 

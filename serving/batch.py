@@ -16,6 +16,7 @@ from features.scores import COLUMNS
 from serving.actions import NOTES, note_text
 from serving.bands import BANDS
 from serving.decisions import decision_ids
+from serving.former_stages import DayStages
 from serving.reasons import Reasons
 from serving.scorer import Scorer, Scores
 from serving.sentences import Language
@@ -51,6 +52,7 @@ def score_batch(
     reasons: Reasons = "fast",
     language: Language = "en",
     scored_at: datetime | None = None,
+    former: DayStages | None = None,
 ) -> pa.RecordBatch:
     """Score some customers.
 
@@ -63,14 +65,18 @@ def score_batch(
         scorer's vocabulary.
     scored_at
         The moment to be told as that of the scoring; default: now.
+    former
+        The stages of the newest scores of an earlier day; None where there are none.
 
     Returns
     -------
     pyarrow.RecordBatch
         Columns as :func:`score_schema`, rows in the same order.
     """
-    scores = scorer.score(matrix, threads, reasons, language)
-    ids = decision_ids(scorer.deciders, customers.to_pylist(), matrix)
+    names = customers.to_pylist()
+    before = former.of(names) if former is not None else None
+    scores = scorer.score(matrix, threads, reasons, language, before)
+    ids = decision_ids(scorer.deciders, names, matrix, before)
     moment = scored_at or datetime.now(UTC)
     columns = _columns(scorer, scores, len(matrix), moment)
     columns |= {JOIN_KEY: customers, "decision_id": pa.array(ids, pa.string())}
@@ -103,6 +109,7 @@ def _columns(scorer: Scorer, scores: Scores, rows: int, moment: datetime) -> dic
         "risk_band": (BANDS, scores.risk),
         "value_band": (BANDS, scores.value),
         "lifecycle_stage": (STAGES, scores.stage),
+        "stage_before": (STAGES, scores.before),
         "stage_rule": (scorer.stage_texts[scores.language], scores.stage_rule),
         "action": (chosen.keys, chosen.action_index),
         "action_note": ([note_text(note) for note in NOTES], chosen.note_index),

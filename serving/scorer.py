@@ -29,7 +29,7 @@ from training.registry import Registry, ScorerVersion
 from training.stage_rules import SHIPPED as STAGE_RULES
 from training.stage_rules import StageRules, load_stage_rules
 from training.stages import STAGES
-from training.staging import CompanyStages
+from training.staging import NOT_BEFORE, CompanyStages
 
 Float = NDArray[np.float64]
 
@@ -46,6 +46,8 @@ class Scores:
         Day of each customer's features, since 1970-01-01; a row's own, never a clock's.
     stage
         Index into :data:`training.stages.STAGES`.
+    before
+        Stage in earlier scores, such an index; below zero where none is known.
     stage_rule
         Which clause of the stage rules put the customer there; index into
         :attr:`Scorer.stage_texts`.
@@ -65,6 +67,7 @@ class Scores:
     as_of_day: NDArray[np.int64]
     predictions: Predictions
     stage: NDArray[np.int8]
+    before: NDArray[np.int8]
     stage_rule: NDArray[np.int8]
     risk: NDArray[np.int8]
     value: NDArray[np.int8]
@@ -174,11 +177,21 @@ class Scorer:
         threads: int = 1,
         reasons: Reasons = "fast",
         language: Language = "en",
+        before: NDArray[np.int8] | None = None,
     ) -> Scores:
-        """Answer for rows of features in the catalogue's order, NaN where unknown."""
+        """Answer for rows of features in the catalogue's order, NaN where unknown.
+
+        Parameters
+        ----------
+        before
+            Each customer's stage in the newest scores of an earlier day, an index into
+            :data:`training.stages.STAGES`; below zero, or None for all, where there are none.
+        """
+        if before is None:
+            before = np.full(len(matrix), NOT_BEFORE, np.int8)
         rows = self.bundle.read(matrix, threads)
         predictions = self.bundle.predict_read(rows, threads)
-        staged = self._stages.assign(self._asked(matrix, predictions))
+        staged = self._stages.assign(self._asked(matrix, predictions), before)
         # Who never bought has no purchases to stop.
         risk = np.where(
             predictions.prospect,
@@ -204,6 +217,7 @@ class Scorer:
             as_of_day,
             predictions,
             staged.stage,
+            before,
             staged.rule,
             risk,
             value,
@@ -294,6 +308,9 @@ class Scorer:
             "as_of": [day_of(day).isoformat() for day in scores.as_of_day.tolist()],
             **{name: values.tolist() for name, values in scores.predictions.numbers().items()},
             "lifecycle_stage": [STAGES[stage] for stage in stages],
+            "stage_before": [
+                STAGES[stage] if stage >= 0 else None for stage in scores.before.tolist()
+            ],
             "stage_rule": [texts[rule] for rule in scores.stage_rule.tolist()],
             "risk_band": [_band(code) for code in scores.risk.tolist()],
             "value_band": [_band(code) for code in scores.value.tolist()],

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import polars as pl
 import pytest
 import shop
 from conftest import run, succeed
@@ -26,6 +27,7 @@ from serving.endpoint.opening import Endpoint
 from serving.playbook import SHIPPED as PLAYBOOK
 from serving.playbook import load_playbook
 from training.registry import MODEL, SHADOW, open_registry
+from training.stage_rules import SHIPPED
 
 WIDTH = 3
 
@@ -215,6 +217,55 @@ def test_an_edited_playbook_answers_while_it_runs_and_a_broken_one_does_not(
     endpoint.live.refresh()
     assert ask()[0] == second
     assert "does not exist" in endpoint.live.problem
+
+
+def test_the_stage_before_holds_batch_endpoint_and_replay_alike(
+    trained: dict[str, Any], tmp_path: Path
+):
+    root = tmp_path / "w"
+    shutil.copytree(trained["workspace"], root)
+    rules = SHIPPED.read_text(encoding="utf-8").replace("0.4 *", "2 *").replace("0.8 *", "0.1 *")
+    (root / "rules.yaml").write_text(rules, encoding="utf-8")
+    (root / "lifecycle.yaml").write_text("serving: {stage_rules: rules.yaml}")
+    week = (date.fromisoformat(shop.LAST_DAY) - timedelta(days=7)).isoformat()
+    succeed(root, "score", "--as-of", week, "--reasons", "none")
+    # What was scored without an earlier day does not stand any more; now it does.
+    told = [
+        succeed(root, "score", "--as-of", shop.LAST_DAY, "--reasons", "none", "--lang", "zh")
+        for _ in range(2)
+    ]
+    assert [one["computed"] for one in told] == [True, False]
+    folder = Path(told[0]["file"]).parent
+    former, scores = (
+        pl.read_parquet(folder / f"{day}.parquet").sort("customer_id")
+        for day in (week, shop.LAST_DAY)
+    )
+    before = former.select("customer_id", before="lifecycle_stage")
+    joined = scores.join(before, on="customer_id", how="left")
+    assert joined["stage_before"].equals(joined["before"], null_equal=True)
+    held = scores.filter(pl.col("stage_rule").str.starts_with("此前"))
+    assert held.height > 0
+    assert (held["lifecycle_stage"] == held["stage_before"]).all()
+
+    settings = Settings.load(root / "lifecycle.yaml")
+    endpoint = Endpoint.of(Workspace(root), settings)
+    endpoint.live.refresh()
+    ids = [*held["customer_id"][:3], *scores["customer_id"][:30]]
+    said = post(endpoint, "/customers/score", {"customer_ids": ids, "lang": "zh"}).json()
+    endpoint.stop()
+    rows = {row["customer_id"]: row for row in scores.iter_rows(named=True)}
+    for answer in said["results"]:
+        row = rows[answer["customer_id"]]
+        for name in ("decision_id", "lifecycle_stage", "stage_before", "stage_rule"):
+            assert answer[name] == row[name]
+    # The rules of that day are kept: the setting may be another by now.
+    (root / "lifecycle.yaml").unlink()
+    again = [succeed(root, "replay", said["results"][0]["decision_id"])]
+    for folder_of_day in (root / "decisions").glob("2*"):
+        shutil.rmtree(folder_of_day)
+    again.append(succeed(root, "replay", held["decision_id"][0]))
+    assert [one["by"] for one in again] == ["endpoint", "batch"]
+    assert all(one["equal"] for one in again), again
 
 
 def test_a_shadow_is_scored_beside_and_never_answered(answered: Any):

@@ -185,6 +185,41 @@ def test_the_shipped_rules_give_the_stages_alone_as_in_a_batch(
     assert [assign_table([row])[0] for row in rows] == stages.tolist()
 
 
+@given(st.lists(st.tuples(customers, st.integers(-1, 7)), min_size=1, max_size=12))
+def test_who_was_in_a_stage_is_there_still_or_where_anybody_would_be(
+    rows: list[tuple[dict[str, float], int]],
+) -> None:
+    facts, before = [row for row, _ in rows], np.array([code for _, code in rows], np.int8)
+    plain, held = assign_table(facts), assign_table(facts, before=before)
+    assert ((held == plain) | (held == before)).all()
+    # What was seen is never overruled by what was before.
+    seen = plain <= STAGES.index("new")
+    assert (held[seen] == plain[seen]).all()
+    many = assign_table(facts * 9, before=np.tile(before, 9))
+    assert many[: len(held)].tolist() == held.tolist()
+
+
+@pytest.mark.parametrize(
+    ("before", "changed", "stage"),
+    [
+        ("declining", {"churn_probability": 0.62}, "declining"),
+        ("declining", {"churn_probability": 0.6}, "developing"),
+        ("developing", {"churn_probability": 0.69}, "developing"),
+        ("loyal", {"churn_probability": 0.38, "annual_value": 160.0}, "loyal"),
+        ("loyal", {"churn_probability": 0.39, "annual_value": 160.0}, "developing"),
+        ("loyal", {"churn_probability": 0.38, "annual_value": 159.0}, "developing"),
+        ("loyal", {"churn_probability": 0.1, "lateness": 2.1, "annual_value": 500.0}, "declining"),
+        ("developing", {"churn_probability": 0.38, "annual_value": 160.0}, "developing"),
+        ("churned", {"churn_probability": 0.62}, "developing"),
+    ],
+)
+def test_a_prediction_that_moves_a_little_back_moves_nobody(
+    before: str, changed: dict[str, Any], stage: str
+) -> None:
+    code = np.array([STAGES.index(before)], np.int8)
+    assert STAGES[assign_table([USUAL | changed], before=code)[0]] == stage
+
+
 @given(customers)
 def test_who_has_never_bought_is_a_prospect_and_nobody_else_is(row: dict[str, float]) -> None:
     prospect = STAGES[assign_table([row])[0]].startswith("prospect")

@@ -8,14 +8,17 @@ from datetime import date
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from benchmarks.faults.load import Load, Seen
 from benchmarks.faults.shop import Shop
+from features.days import day_number
 from features.matrix import matrix_of
 from features.pushed import PushedRows
 from serving.decisions import decision_ids
 from serving.decisions.journal import SUFFIX, read_journal
+from serving.former_stages import FormerStages
 from serving.scorer import Scorer
 from training.registry import open_registry
 
@@ -37,12 +40,13 @@ class Truth:
         for version, customer, day in set(asked) - set(self.known):
             wanted.setdefault(day, set()).add((version, customer))
         scorers: dict[int, Scorer] = {}
+        former = FormerStages(self.shop.workspace, "integer")
         for day, pairs in sorted(wanted.items()):
             table = rows.rows({customer: day for _, customer in pairs})
             for version in sorted({version for version, _ in pairs}):
                 if version not in scorers:
                     scorers[version] = self._scorer(version)
-                self.known |= _answers(scorers[version], table, day)
+                self.known |= _answers(scorers[version], table, day, former)
 
     def _scorer(self, version: int) -> Scorer:
         registry = open_registry(self.shop.workspace, self.shop.settings)
@@ -113,13 +117,20 @@ def lost_pushes(shop: Shop, load: Load) -> int:
     return sum(push is None or not push.done for push in found.values())
 
 
-def _answers(scorer: Scorer, table: Any, day: date) -> dict[Asked, dict[str, Any]]:  # noqa: ANN401
+def _answers(
+    scorer: Scorer,
+    table: Any,  # noqa: ANN401
+    day: date,
+    former: FormerStages,
+) -> dict[Asked, dict[str, Any]]:
     if table is None or not table.num_rows:
         return {}
     matrix = matrix_of(table, scorer.bundle.vocabulary)
     customers = table["customer_id"].to_pylist()
-    names = decision_ids(scorer.deciders, customers, matrix)
-    answers = msgspec.json.decode(msgspec.json.encode(scorer.answers(scorer.score(matrix))))
+    before = former.of(customers, np.full(len(customers), float(day_number(day))))
+    names = decision_ids(scorer.deciders, customers, matrix, before)
+    scores = scorer.score(matrix, before=before)
+    answers = msgspec.json.decode(msgspec.json.encode(scorer.answers(scores)))
     return {
         (scorer.model_version, customer, day): {
             "customer_id": customer,

@@ -8,11 +8,17 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from training.staging import NOT_BEFORE
+
 Customer = int | str | None
+_BYTES = [bytes([code]) for code in range(256)]
 
 
 def decision_ids(
-    deciders: str, customers: Sequence[Customer], matrix: NDArray[np.float64]
+    deciders: str,
+    customers: Sequence[Customer],
+    matrix: NDArray[np.float64],
+    before: NDArray[np.int8] | None = None,
 ) -> list[str]:
     """Name the answers to some customers.
 
@@ -28,6 +34,8 @@ def decision_ids(
         Whose rows they are; None where a request does not say.
     matrix
         Float64, shape (n, features): the rows that are scored.
+    before
+        Each customer's stage in earlier scores; None where none is known of anybody.
 
     Returns
     -------
@@ -45,15 +53,22 @@ def decision_ids(
 
     >>> decision_ids("model 1", ["7"], rows[:1]) == [first]
     False
+
+    Nor is one who had been in a stage before:
+
+    >>> decision_ids("model 1", [7], rows[:1], np.array([3], np.int8)) == [first]
+    False
     """
     start = blake2b(deciders.encode(), digest_size=16)
     # What is one value to every model has one pattern of bits: zero of either sign, any NaN.
     rows = np.ascontiguousarray(matrix + 0.0)
     rows[np.isnan(rows)] = np.nan
+    former = np.full(len(rows), NOT_BEFORE, np.int8) if before is None else before
     ids = []
-    for customer, row in zip(customers, rows, strict=True):
+    for customer, row, stage in zip(customers, rows, former.tobytes(), strict=True):
         digest = start.copy()
         digest.update(repr(customer).encode())
         digest.update(row)
+        digest.update(_BYTES[stage])
         ids.append(digest.hexdigest())
     return ids

@@ -51,6 +51,7 @@ from serving.scorer import Scorer
 from serving.sentences import Language
 
 Float = NDArray[np.float64]
+Codes = NDArray[np.int8]
 Scored = CustomersRequest | FeaturesRequest | ForesightRequest
 
 STEP = {"fast": 250, "none": 1000, "exact": 10}
@@ -58,6 +59,7 @@ STEP = {"fast": 250, "none": 1000, "exact": 10}
 QUICK_ROWS = 4
 """Customers that are answered for without a thread."""
 _INT64 = 2**63
+_AS_OF = catalogue.NAMES.index("as_of_day")
 _NOTHING: Float = np.empty((0, len(catalogue.NAMES)))
 _MOST_WAITING = 64
 _TABLES = frozenset(TABLES)
@@ -114,7 +116,7 @@ class Desk:
         self._local = live.is_local
         self._metrics = metrics
         self._recorder = recorder
-        self._beside: queue.Queue[tuple[Scorer, Float, Decided]] = queue.Queue(_MOST_WAITING)
+        self._beside: queue.Queue[tuple[Scorer, Float, Codes, Decided]] = queue.Queue(_MOST_WAITING)
         threading.Thread(target=self._try_shadows, name="lifecycle-shadow", daemon=True).start()
 
     def customers(self, body: CustomersRequest, asked: Asked) -> ScoreResponse:
@@ -359,13 +361,15 @@ class Desk:
         for (reasons, language), places in alike.items():
             matrix = np.concatenate([parts[place].matrix for place in places])
             customers = [one for place in places for one in parts[place].customers]
-            ids = decision_ids(scorer.deciders, customers, matrix)
+            before = self._before(answering, customers, matrix)
+            ids = decision_ids(scorer.deciders, customers, matrix, before)
             said: list[Answer] = []
             for start in range(0, len(matrix), STEP[reasons]):
                 for place in places:
                     parts[place].asked.deadline.check()
-                rows = np.ascontiguousarray(matrix[start : start + STEP[reasons]])
-                scores = scorer.score(rows, reasons=reasons, language=language)
+                step = slice(start, start + STEP[reasons])
+                rows = np.ascontiguousarray(matrix[step])
+                scores = scorer.score(rows, reasons=reasons, language=language, before=before[step])
                 said += [
                     Answer(customer_id=customers[at], decision_id=ids[at], **answer)
                     for at, answer in enumerate(scorer.answers(scores), start=start)
@@ -375,11 +379,26 @@ class Desk:
                 own = slice(start, start := start + len(parts[place].matrix))
                 answers[place] = said[own]
                 if said[own]:
-                    self._record(answering, parts[place], ids[own], said[own])
+                    self._record(answering, parts[place], ids[own], said[own], before[own])
         return answers
 
+    def _before(
+        self, answering: Answering, customers: Sequence[CustomerId | None], matrix: Float
+    ) -> Codes:
+        """Look up the stage that each customer had in scores before the day of their row."""
+        keys = [None if one is None else as_key(one, answering.integer_keys) for one in customers]
+        try:
+            return answering.former.of(keys, matrix[:, _AS_OF])
+        except LifecycleError as error:
+            raise Refusal(503, "not_ready", str(error), 5.0) from None
+
     def _record(
-        self, answering: Answering, part: Part, ids: list[str], answers: Sequence[Answer]
+        self,
+        answering: Answering,
+        part: Part,
+        ids: list[str],
+        answers: Sequence[Answer],
+        before: Codes,
     ) -> None:
         """Keep what was decided before it is given: an answer that cannot be kept is none."""
         if self._recorder is None:
@@ -422,6 +441,7 @@ class Desk:
                             scorer.bundle.vocabulary,
                             answering.shadow.bundle.vocabulary,
                         ),
+                        before,
                         decided,
                     )
                 )
@@ -430,19 +450,19 @@ class Desk:
 
     def _try_shadows(self) -> None:
         while True:
-            shadow, matrix, decided = self._beside.get()
+            shadow, matrix, before, decided = self._beside.get()
             try:
-                self._score_beside(shadow, matrix, decided)
+                self._score_beside(shadow, matrix, before, decided)
             except Exception as error:  # noqa: BLE001
                 # Whatever a model on trial does, those who are answered must not notice.
                 log.warning("the shadow failed: %s: %s", type(error).__name__, error)
                 self._metrics.shadow_dropped()
 
-    def _score_beside(self, shadow: Scorer, matrix: Float, decided: Decided) -> None:
+    def _score_beside(self, shadow: Scorer, matrix: Float, before: Codes, decided: Decided) -> None:
         if self._recorder is None:
             return
-        ids = decision_ids(shadow.deciders, decided.customers, matrix)
-        answers = shadow.answers(shadow.score(matrix, reasons="none"))
+        ids = decision_ids(shadow.deciders, decided.customers, matrix, before)
+        answers = shadow.answers(shadow.score(matrix, reasons="none", before=before))
         whole: list[Any] = [
             {"customer_id": customer, "decision_id": name, **answer}
             for customer, name, answer in zip(decided.customers, ids, answers, strict=True)

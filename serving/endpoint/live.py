@@ -28,6 +28,7 @@ from features.workspace import Workspace
 from serving.decisions.recorder import Recorder
 from serving.endpoint.edits import Edits, Rules
 from serving.endpoint.smoke import check_smoke
+from serving.former_stages import FormerStages
 from serving.scorer import Scorer
 from training.registry import ScorerVersion, open_registry
 
@@ -45,6 +46,8 @@ class Answering:
 
     Attributes
     ----------
+    former
+        The stages that customers had before.
     shadow
         Scored beside the scorer and not answered with.
     witnesses
@@ -54,6 +57,7 @@ class Answering:
     scorer: Scorer
     reader: OnlineReader
     integer_keys: bool
+    former: FormerStages
     shadow: Scorer | None = None
     witnesses: Sequence[int | str] = ()
 
@@ -75,6 +79,7 @@ class _Source:
     reader: OnlineReader
     integer_keys: bool
     witnesses: Sequence[int | str]
+    former: FormerStages
 
 
 class Live:
@@ -248,6 +253,7 @@ class Live:
             if state is None:
                 raise WorkspaceError("no features are online yet; run `lifecycle score` first")
             if self._source is not None and self._source.reader.state == state:
+                self._source.former.refresh(state.as_of)
                 return
             # The type of key is that of what is online: an ingest may have changed the ledger's
             # since.
@@ -255,7 +261,9 @@ class Live:
             store = FeatureStore(self._workspace, folder, state.key_type, self._settings)
             reader = store.online_reader()
             witnesses = _witnesses(folder / f"{state.as_of}.parquet")
-            self._put(source=_Source(reader, state.key_type == "integer", witnesses))
+            former = FormerStages(self._workspace, state.key_type)
+            former.refresh(state.as_of)
+            self._put(source=_Source(reader, state.key_type == "integer", witnesses, former))
 
     def _renew_models(self) -> None:
         """Follow the aliases, and what a person has edited."""
@@ -305,6 +313,7 @@ class Live:
                     self._models.scorer,
                     self._source.reader,
                     self._source.integer_keys,
+                    self._source.former,
                     self._models.shadow,
                     self._source.witnesses,
                 )

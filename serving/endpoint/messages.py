@@ -207,6 +207,10 @@ class Answer(Struct):
     clv_24m_lower: float
     clv_24m_upper: float
     lifecycle_stage: str
+    stage_before: Annotated[
+        str | None,
+        Meta(description="the stage in the newest scores of an earlier day; null: there are none"),
+    ]
     stage_rule: str
     risk_band: Annotated[
         str | None, Meta(description="low, mid or high for this company; null without an order")
