@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from features import catalogue
+from training.attribution import Middle, attribute_prior
 from training.btyd import FAMILY, FamilyName, ParetoNBD
 from training.prior import Prior, column, summary
 
@@ -53,3 +54,13 @@ def test_the_named_baseline_is_bg_nbd_and_what_fit_gives_unasked():
     frequency, recency, age = summary(matrix)
     assert (recency <= age).all()
     assert (frequency == column(matrix, "purchase_days") - 1).all()
+
+
+@pytest.mark.parametrize("customers", [1, 2, 3, 4])
+def test_the_customer_of_the_middle_is_one_that_there_can_be(customers: int):
+    """Of an even number the middle lies between two, and purchases are whole numbers."""
+    matrix = matrix_of_buyers(400)
+    middle = Middle.of(matrix[:customers], active_days=1e6)
+    told = attribute_prior(Prior.fit(matrix), middle, matrix, 60)
+    assert np.isfinite(told.contributions).all()
+    assert middle.purchase_days in column(matrix[:customers], "purchase_days")
