@@ -155,7 +155,7 @@ def _replayed_batch(context: Context, row: dict[str, Any]) -> ReplayReport:
     reasons: Reasons = row["reasons_method"]
     tried = [_answer(scorer, matrix, before, reasons, language) for language in LANGUAGES]
     # A file does not say in which language it tells its reasons.
-    told = ("reasons", "stage_rule")
+    told = ("reasons", "stage_rule", "action_name", "action_note")
     again = min(
         tried, key=lambda one: [one[name] for name in told] != [said[name] for name in told]
     )

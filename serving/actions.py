@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from serving.playbook import LET_GO, NONE, Action, Playbook
+from serving.sentences import Language, load_table
 from serving.worth import (
     LEVELS,
     Effects,
@@ -35,25 +36,19 @@ _OF_CUSTOMERS = {"open_complaint": "complaint_open", "open_checkout": "checkout_
 RANKED = 3
 """Actions that are told of one customer, the best first."""
 
-NOTE_TEXTS: dict[str, str] = {
-    "recommended": "Of all that may be done for this customer, this is worth most by the "
-    "playbook's assumed effects.",
-    "plan_only_consent_unknown": "A plan only: whether the customer consents to marketing is "
-    "unknown; obtain consent before acting.",
-    "none_consent_refused": "An action would pay, but the customer refuses marketing.",
-    "none_consent_unknown": "An action would pay, but whether the customer consents to marketing "
-    "is unknown; ask for consent.",
-    "none_complaint_open": "An action would pay, but marketing waits until the customer's "
-    "complaint is resolved.",
-    "none_cooling_down": "An action would pay, but too little time has passed since what was last "
-    "done for the customer.",
-    "none_not_worth_it": "No action is worth more than it costs.",
-    "none_no_action": "The playbook has no action for such a customer that the data at hand allow.",
-    "none_value_unknown": "The predictions for this customer are unknown, so no action can be "
-    "valued.",
-    "let_go": "Every rescue costs more than it would bring: let the customer go.",
-}
-NOTES: tuple[str, ...] = tuple(NOTE_TEXTS)
+NOTES = (
+    "recommended",
+    "plan_only_consent_unknown",
+    "none_consent_refused",
+    "none_consent_unknown",
+    "none_complaint_open",
+    "none_cooling_down",
+    "none_not_worth_it",
+    "none_no_action",
+    "none_value_unknown",
+    "let_go",
+)
+"""Why an action, or none; said in words in the tables of sentences."""
 ALLOWED, REFUSED, UNKNOWN = 1, 0, -1
 
 
@@ -140,6 +135,11 @@ class Menu:
                 ]
             ),
         )
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Where each action stands."""
+        return {key: place for place, key in enumerate(self.keys)}
 
     def has(self, available_data: frozenset[str], standing: Standing) -> Flags:
         """Whether what each action needs is there, by customer and action."""
@@ -256,19 +256,21 @@ class Ranked(NamedTuple):
     effect: str
 
 
-def note_text(code: str) -> str:
+def note_text(code: str, language: Language = "en") -> str:
     """Explain a note in a sentence.
 
     >>> note_text("let_go")
     'Every rescue costs more than it would bring: let the customer go.'
+    >>> note_text("none_not_worth_it", "zh")
+    '没有哪项行动的价值高于其成本。'
     >>> note_text("gone")
     Traceback (most recent call last):
     ...
     ValueError: unknown note 'gone'; use one of recommended, plan_only_consent_unknown, ...
     """
-    if code not in NOTE_TEXTS:
+    if code not in NOTES:
         raise ValueError(f"unknown note {code!r}; use one of {', '.join(NOTES)}")
-    return NOTE_TEXTS[code]
+    return load_table(language).notes[code]
 
 
 def choose(

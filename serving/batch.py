@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from features.catalogue import JOIN_KEY
 from features.matrix import matrix_of
 from features.scores import COLUMNS
-from serving.actions import NOTES, note_text
 from serving.bands import BANDS
 from serving.decisions import decision_ids
 from serving.former_stages import DayStages
@@ -105,6 +104,7 @@ def score_table(
 
 def _columns(scorer: Scorer, scores: Scores, rows: int, moment: datetime) -> dict[str, pa.Array]:
     predictions, chosen = scores.predictions, scores.choices
+    words, offered = scorer.words[scores.language], scores.offered
     labelled: dict[str, tuple[Sequence[Any], NDArray[Any]]] = {
         "risk_band": (BANDS, scores.risk),
         "value_band": (BANDS, scores.value),
@@ -112,7 +112,10 @@ def _columns(scorer: Scorer, scores: Scores, rows: int, moment: datetime) -> dic
         "stage_before": (STAGES, scores.before),
         "stage_rule": (scorer.stage_texts[scores.language], scores.stage_rule),
         "action": (chosen.keys, chosen.action_index),
-        "action_note": ([note_text(note) for note in NOTES], chosen.note_index),
+        "action_name": (words.names, chosen.action_index),
+        "action_offer": (words.offers, offered),
+        "action_offer_why": (words.whys, offered),
+        "action_note": (words.notes, chosen.note_index),
     }
     numbers = predictions.numbers() | {
         "action_value": chosen.action_value,

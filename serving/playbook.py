@@ -155,6 +155,11 @@ class Action(Entry):
         min_length=1, description="lifecycle stages in which it makes sense"
     )
     segments: Segments = Field({}, description="only for customers of whom all of this holds")
+    names: Literal["category", "tier"] | None = Field(
+        None,
+        description="what is named for each customer: a category that goes with theirs, or a "
+        "membership tier",
+    )
     channel: Text = Field(description="how it reaches the customer", examples=["email", "phone"])
     contact_cost: float = Field(
         ge=0, description="cost of one contact, in the currency of the workspace, paid in any case"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from features import catalogue
 from features.days import day_number, day_of
 from features.settings import ServingSettings
+from serving.action_words import ActionWords
 from serving.actions import UNKNOWN as UNKNOWN_CONSENT
-from serving.actions import Choices, Menu, Standing, choose, note_text
+from serving.actions import Choices, Menu, Ranked, Standing, choose
 from serving.bands import BANDS, UNKNOWN, risk_band, value_band
 from serving.decisions.archive import Kept
+from serving.named_offers import NOTHING, Codes, NamedOffers
 from serving.playbook import SHIPPED as PLAYBOOK
 from serving.playbook import Playbook, load_playbook
 from serving.reasons import Reasons, explain
@@ -54,6 +56,9 @@ class Scores:
     risk, value
         Bands, indices into :data:`serving.bands.BANDS`; below zero where there is none: who never
         bought has no purchases to stop.
+    offers
+        What the actions that name something would offer each customer, by their places in the
+        playbook; indices into what :class:`serving.named_offers.NamedOffers` can offer.
     reasons
         Up to three sentences a customer, in ``language`` as the rule of the stage is.
     reasons_method
@@ -72,11 +77,21 @@ class Scores:
     risk: NDArray[np.int8]
     value: NDArray[np.int8]
     choices: Choices
+    offers: Mapping[int, Codes]
     reasons: list[list[str]]
     reasons_method: Reasons
     language: Language
     one_order: NDArray[np.bool_]
     in_sample: NDArray[np.bool_]
+
+    @property
+    def offered(self) -> Codes:
+        """What the chosen actions offer; below zero where they name nothing."""
+        chosen = self.choices.action_index
+        codes = np.full(len(chosen), NOTHING, dtype=np.int16)
+        for place, offered in self.offers.items():
+            codes = np.where(chosen == place + 1, offered, codes)
+        return codes
 
 
 class Scorer:
@@ -111,6 +126,12 @@ class Scorer:
             [action.segments for action in playbook.actions], bundle.vocabulary
         )
         self._segment_facts = self._admission.facts
+        self._offers = NamedOffers.of(
+            playbook, bundle.vocabulary.labels.get("category_favourite", ()), bundle.affinity
+        )
+        self.words: dict[Language, ActionWords] = {
+            language: ActionWords.of(playbook, self._offers, language) for language in LANGUAGES
+        }
         self.playbook_version = playbook.version
         self._stages = CompanyStages(stage_rules, bundle.thresholds)
         self.stage_rules_version = stage_rules.version
@@ -222,6 +243,9 @@ class Scorer:
             risk,
             value,
             choices,
+            self._offers.codes(
+                _fact(matrix, "category_favourite"), _fact(matrix, "categories"), value
+            ),
             self._reasons(rows, threads, reasons, language),
             reasons,
             language,
@@ -273,7 +297,7 @@ class Scorer:
     def _treated_with(self) -> NDArray[np.intp]:
         """Place in the menu of each code of a last treatment; the last two are of all others."""
         labels = self.bundle.vocabulary.labels.get("treatment_last", ())
-        place = {key: number for number, key in enumerate(self._menu.keys)}
+        place = self._menu.places
         return np.array([*(place.get(label, -1) for label in labels), -1, -1], np.intp)
 
     def _reasons(
@@ -304,6 +328,8 @@ class Scorer:
         )
         stages = scores.stage.tolist()
         texts = self.stage_texts[scores.language]
+        words = self.words[scores.language]
+        offered = scores.offered.tolist()
         columns: dict[str, list[Any]] = {
             "as_of": [day_of(day).isoformat() for day in scores.as_of_day.tolist()],
             **{name: values.tolist() for name, values in scores.predictions.numbers().items()},
@@ -317,15 +343,28 @@ class Scorer:
             "reasons": scores.reasons,
             "reasons_method": [scores.reasons_method] * len(stages),
             "action": chosen.action.tolist(),
+            "action_name": [words.names[place] for place in chosen.action_index.tolist()],
+            "action_offer": [words.offers[code] for code in offered],
+            "action_offer_why": [words.whys[code] for code in offered],
             "action_value": chosen.action_value.tolist(),
             "action_value_low": chosen.action_value_low.tolist(),
             "action_value_high": chosen.action_value_high.tolist(),
             "action_effect": chosen.provenance.tolist(),
-            "action_note": [note_text(note) for note in chosen.note.tolist()],
-            "actions": [[one._asdict() for one in best] for best in chosen.ranking()],
+            "action_note": [words.notes[note] for note in chosen.note_index.tolist()],
+            "actions": [
+                [self._ranked(one, row, scores.offers, words) for one in best]
+                for row, best in enumerate(chosen.ranking())
+            ],
             "flags": [self.flags(*flag) for flag in flags],
         }
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def _ranked(
+        self, ranked: Ranked, row: int, offers: Mapping[int, Codes], words: ActionWords
+    ) -> dict[str, Any]:
+        place = self._menu.places[ranked.action]
+        offered = words.offers[offers[place][row]] if place in offers else None
+        return {**ranked._asdict(), "name": words.names[place + 1], "offer": offered}
 
     def versions(self) -> dict[str, Any]:
         """What answered: model, its kind and day, feature service, playbook, stages' rules."""

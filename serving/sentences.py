@@ -53,6 +53,8 @@ class Table:
     units: Mapping[str, tuple[str, str, str]]
     prospect: Cases
     sentences: Mapping[str, Cases]
+    notes: Mapping[str, str]
+    offers: Mapping[str, str]
 
 
 @lru_cache
@@ -67,6 +69,8 @@ def load_table(language: Language) -> Table:
         units,
         _cases("intent_90d", content["prospect"], units),
         {name: _cases(name, entry, units) for name, entry in content["sentences"].items()},
+        content["notes"],
+        content["offers"],
     )
 
 

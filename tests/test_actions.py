@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from features.errors import InputError
 from serving.actions import NOTES, RANKED, Choices, Menu, Standing, choose, note_text
+from serving.named_offers import TIERS
 from serving.playbook import NEEDS, SHIPPED, Action, Playbook, load_playbook
+from serving.sentences import LANGUAGES, load_table
 from serving.worth import Effects, Outlook, incremental_values
 from training.stages import STAGES
 
@@ -264,7 +266,9 @@ def test_the_answer_says_why(
 
 
 def test_every_note_has_a_sentence() -> None:
-    assert all(note_text(code) for code in NOTES)
+    for language in LANGUAGES:
+        assert set(load_table(language).notes) == set(NOTES)
+        assert set(load_table(language).offers) == {"none", "category", *TIERS}
 
 
 # --- laws, on the shipped playbook ---

@@ -23,7 +23,7 @@ from features.matrix import Vocabulary, matrix_of
 from features.settings import Settings
 from features.snapshots import snapshot_path
 from features.workspace import Workspace
-from serving.actions import NOTE_TEXTS
+from serving.actions import note_text
 from serving.endpoint.messages import MOST_EXACT
 from serving.endpoint.opening import Endpoint
 from serving.playbook import load_playbook
@@ -262,8 +262,8 @@ def test_consent_filters_marketing_and_moves_no_prediction(
     assert said.sum() > 20
     assert (scores.filter(said)["consent"] == 1).all()
     notes = {
-        0: NOTE_TEXTS["none_consent_refused"],
-        None: NOTE_TEXTS["none_consent_unknown"],
+        0: note_text("none_consent_refused"),
+        None: note_text("none_consent_unknown"),
     }
     for consent, note in notes.items():
         of_these = scores.filter(pl.col("consent").eq_missing(consent))

@@ -295,6 +295,7 @@ def test_a_playbook_is_begun_edited_and_checked(tmp_path: Path):
     bad = run(tmp_path / "ws", "playbook", "check", mine, "--json", tmp_path / "said.json")
     assert bad.exit_code == 1
     said = json.loads((tmp_path / "said.json").read_text())
-    assert [one["line"] for one in said["mistakes"]] == [83, 84]
+    line = next(n for n, text in enumerate(TEXT.splitlines(), 1) if "contact_cost: 3.00" in text)
+    assert [one["line"] for one in said["mistakes"]] == [line, line + 1]
     with pytest.raises(InputError):
         load_playbook(mine)

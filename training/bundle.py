@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from features import catalogue
 from features.errors import WorkspaceError
 from features.matrix import Vocabulary
 from training.adjustment import Adjustment
+from training.affinity import Affinity
 from training.attribution import (
     Attribution,
     Method,
@@ -49,7 +50,7 @@ from training.value import (
 
 Float = NDArray[np.float64]
 
-FORMAT = 4
+FORMAT = 5
 MANIFEST = "manifest.json"
 CHURN_FILE = "churn.txt"
 SPEND_FILE = "spend.txt"
@@ -161,6 +162,8 @@ class ScorerBundle:
         First day of the orders behind it.
     vocabulary
         The codes of categories that the trees learned; rows to predict are coded by it.
+    affinity
+        Which categories of products go together.
     """
 
     kind: Kind
@@ -178,6 +181,7 @@ class ScorerBundle:
     terms: ValueTerms
     currency: str
     data_available: frozenset[str] = frozenset()
+    affinity: Affinity = field(default_factory=Affinity)
 
     @cached_property
     def paths(self) -> PathAttribution:
@@ -305,6 +309,7 @@ class ScorerBundle:
             "value_terms": asdict(self.terms),
             "currency": self.currency,
             "data_available": sorted(self.data_available),
+            "affinity": self.affinity.to_dict(),
             "sha256": {
                 name: _sha256(folder / name)
                 for name in (CHURN_FILE, SPEND_FILE)
@@ -374,6 +379,7 @@ class ScorerBundle:
             terms=ValueTerms(**values["value_terms"]),
             currency=values["currency"],
             data_available=frozenset(values["data_available"]),
+            affinity=Affinity.from_dict(values["affinity"]),
         )
 
 

@@ -15,6 +15,7 @@ from features.catalogue import CATEGORIES, FEATURES, JOIN_KEY, SERVICES
 from features.matrix import Vocabulary, matrix_of
 from features.settings import Settings
 from training.adjustment import Predicted, adjust
+from training.affinity import Affinity
 from training.attribution import Middle
 from training.bundle import ScorerBundle
 from training.calendar import Calendar
@@ -82,7 +83,10 @@ def train(
         say("judging", 0, 1)
         learned, contests, evaluation, trusted = served(learned, days, never, settings)
         say("judging", 1, 1)
-        bundle = _bundle(learned, trusted, never, vocabulary, today, history_from, settings)
+        bundle = replace(
+            _bundle(learned, trusted, never, vocabulary, today, history_from, settings),
+            affinity=Affinity.known(orders, calendar.as_of),
+        )
     customers, sample = sample_of(today, settings.training.seed)
     return Training(
         bundle=bundle,

@@ -171,6 +171,8 @@ class RankedAction(Struct):
     value_low: Annotated[float, Meta(description="at the worst within the range of its effect")]
     value_high: float
     effect: Annotated[str, Meta(description="where the effect comes from: assumed")]
+    name: str
+    offer: Annotated[str | None, Meta(description="the category or tier that it names")]
 
 
 class Answer(Struct):
@@ -221,6 +223,12 @@ class Answer(Struct):
         Reasons, Meta(description="how the reasons were found, as the request asked")
     ]
     action: str
+    action_name: Annotated[str, Meta(description="its name, in the language asked for")]
+    action_offer: Annotated[
+        str | None,
+        Meta(description="the category or tier that it names; null where nothing is clear"),
+    ]
+    action_offer_why: str | None
     action_value: float
     action_value_low: float
     action_value_high: float
