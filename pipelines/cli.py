@@ -523,10 +523,16 @@ def _set_hold_out(given: dict[str, Any]) -> dict[str, Any]:
 @click.option(
     "--hold-out", type=float, help="Largest share of an action's customers held out; default 0.2."
 )
+@click.option("--playbook", type=FILE, help="Compare with this playbook; needs --diff.")
+@click.option(
+    "--diff", "compared", is_flag=True, help="Say whom --playbook would move; plan nothing."
+)
 def recommend(
     context: Context,
     terminal: Terminal,
     _: Path | None,
+    playbook: Path | None,
+    compared: bool,
     **given: Any,  # noqa: ANN401 - the wish's own fields
 ) -> dict[str, Any]:
     """Plan whom to treat with what, within a budget, capacities and cooldowns.
@@ -540,12 +546,48 @@ def recommend(
     lifecycle recommend --budget 5000 --campaign spring --out spring.csv
     lifecycle recommend --budget 5000 --campaign spring --out spring.csv --mapping zoho_crm
     lifecycle ingest --treatments workspace/plans/spring.v1.parquet
+    lifecycle recommend --budget 5000 --playbook edited.yaml --diff --out moved.csv
     """
     from pipelines.recommend import Wish, show  # noqa: PLC0415
     from pipelines.recommend import recommend as job  # noqa: PLC0415
 
+    if compared != (playbook is not None):
+        raise InputError(
+            "--diff compares the live playbook with --playbook NEW: give both; a plan is made by "
+            "the live one (serving.playbook)"
+        )
+    if playbook is not None:
+        from pipelines.plan_diff import diff  # noqa: PLC0415
+        from pipelines.plan_diff import show as show_diff  # noqa: PLC0415
+
+        with terminal.progress():
+            found = diff(context, Wish(**given), playbook)
+        show_diff(terminal, found)
+        return found.to_dict()
     with terminal.progress():
         report = job(context, Wish(**given))
+    show(terminal, report)
+    return report.to_dict()
+
+
+@verb()
+@click.option("--campaign", required=True, help="As it was planned by `lifecycle recommend`.")
+@click.option("--as-of", type=DAY, help="Last day that is looked at; default the last of the data.")
+def outcomes(
+    context: Context, terminal: Terminal, _: Path | None, campaign: str, as_of: date | None
+) -> dict[str, Any]:
+    """Read back what a plan changed: treated against control, with intervals.
+
+    Everybody counts in the arm that they were assigned to. Before the plan's horizon is over it
+    says what there is so far.
+
+    \b
+    lifecycle outcomes --campaign spring
+    """
+    from pipelines.outcomes import outcomes as job  # noqa: PLC0415
+    from pipelines.outcomes import show  # noqa: PLC0415
+
+    report = job(context, campaign, as_of)
     show(terminal, report)
     return report.to_dict()
 
@@ -884,6 +926,7 @@ for command in (
     promote,
     score,
     recommend,
+    outcomes,
     export,
     serve,
     replay,

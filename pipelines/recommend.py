@@ -9,19 +9,15 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
-import pyarrow as pa
-from numpy.typing import NDArray
 
 from features import __version__
 from features.errors import InputError
 from features.ingest.ledger import Ledger
-from features.matrix import matrix_of
-from features.snapshots import known_customers
 from features.workspace import replacing
 from pipelines.console import Terminal
 from pipelines.context import Context, Stopwatch
+from pipelines.plan_inputs import capacities, everybody, former_stages, running
 from pipelines.plan_page import plan_page
 from pipelines.plan_words import (
     ACTION_COLUMNS,
@@ -35,19 +31,14 @@ from pipelines.plan_words import (
     sentences,
     title,
 )
-from serving.actions import Menu
-from serving.batch import CHUNK
-from serving.decisions import decision_ids
 from serving.decisions.archive import keep_file
 from serving.exports.mapping import load_mapping
 from serving.plan.crm import write_for_crm
 from serving.plan.kept import KeptPlan, KeptPlans, checked_campaign
 from serving.plan.offers import Limits, budget_of
-from serving.plan.past import Cooling, planned, together, treatments
-from serving.plan.people import Gathering, People
 from serving.plan.planned import Planned, make_plan, plan_table
 from serving.plan.summary import summary
-from serving.playbook import Playbook, load_playbook
+from serving.playbook import load_playbook
 from serving.scorer import Scorer
 
 
@@ -143,12 +134,7 @@ def recommend(context: Context, wish: Wish) -> RecommendReport:
         playbook = load_playbook(context.settings.serving.playbook, sensitive)
         plans = KeptPlans(context.workspace.plans)
         before = running(plans, campaign, day)
-        share = context.settings.plan.most_held_out
-        parts = (
-            scorer.deciders, context.snapshot_key(ledger, day), str(budget), str(share),
-            str(wish.days), campaign, *(plan.key for plan in before), __version__,
-        )  # fmt: skip
-        key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        key = _key(context, ledger, wish, campaign, day, scorer, before)
         kept = plans.newest(campaign)
         computed = kept is None or kept.key != key or not kept.file.exists()
         if kept is None or computed:
@@ -158,13 +144,13 @@ def recommend(context: Context, wish: Wish) -> RecommendReport:
             (people,) = everybody(context, ledger, day, [(scorer, playbook)], before)
             limits = Limits(budget, capacities(playbook, wish.days, day, before))
             context.say("planning", 0, 1)
+            share = context.settings.plan.most_held_out
             made = make_plan(people, limits, campaign, scorer.bundle.terms.margin, share)
             context.say("planning", 1, 1)
             table = plan_table(made, campaign, day)
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            kept = plans.keep(
-                campaign, day, table, key, now, _report(made, scorer, campaign, day, wish.days)
-            )
+            report = _report(made, scorer, campaign, day, wish.days)
+            kept = plans.keep(campaign, day, table, key, now, report)
         page = wish.page or kept.file.with_suffix(".html")
         with replacing(page) as temporary:
             temporary.write_text(plan_page(kept.report), encoding="utf-8")
@@ -192,69 +178,26 @@ def show(terminal: Terminal, report: RecommendReport) -> None:
         terminal.note(f"{plan['treated']:,} to be treated in {report.out}")
 
 
-def running(plans: KeptPlans, campaign: str, as_of: date) -> list[KeptPlan]:
-    """List the plans of other campaigns that were made for an earlier day, or earlier for this."""
-    own = plans.newest(campaign)
-    return [
-        plan
-        for plan in plans.all()
-        if plan.campaign != campaign
-        and (plan.as_of < as_of or (plan.as_of == as_of and (not own or plan.began < own.began)))
-    ]
-
-
-def capacities(
-    playbook: Playbook, days: int, as_of: date, before: Sequence[KeptPlan]
-) -> NDArray[np.float64]:
-    """Count the places of every action in the days of a plan; infinite where there is no limit.
-
-    Plans that are still being carried out then take their share of their places.
-    """
-    places = np.array(
-        [np.inf if a.capacity is None else float(a.capacity.within(days)) for a in playbook.actions]
-    )
-    keys = {action.key: place for place, action in enumerate(playbook.actions)}
-    for plan in before:
-        left = plan.report["days"] - (as_of - plan.as_of).days
-        share = max(left, 0) / plan.report["days"]
-        for told in plan.report["actions"]:
-            if told["action"] in keys:
-                places[keys[told["action"]]] -= np.ceil(share * told["treated"])
-    left_over: NDArray[np.float64] = np.maximum(places, 0.0)
-    return left_over
-
-
-def everybody(
+def _key(
     context: Context,
     ledger: Ledger,
+    wish: Wish,
+    campaign: str,
     day: date,
-    advisers: Sequence[tuple[Scorer, Playbook]],
+    scorer: Scorer,
     before: Sequence[KeptPlan],
-) -> list[People]:
-    """Look at everybody known on a day, a batch at a time, by the playbook of each adviser."""
-    context.snapshots(ledger, [day])
-    store = context.store(ledger)
-    store.apply()
-    customers = known_customers(context.workspace, ledger, day)
-    past = together(
-        [treatments(ledger.path("treatments"), day), *(planned(plan.file) for plan in before)],
-        pl.Int64() if pa.types.is_integer(customers.type) else pl.String(),
+) -> str:
+    """Name a plan by all that it follows from."""
+    former = former_stages(context, ledger, day)
+    parts = (
+        scorer.deciders,
+        context.snapshot_key(ledger, day),
+        former.key if former is not None else "",
+        *(plan.key for plan in before),
+        f"{campaign}, {wish.budget}, {wish.days}, {context.settings.plan.most_held_out}",
+        __version__,
     )
-    gatherings = [
-        Gathering(menu.keys, Cooling.find(customers, past, menu.keys, menu.wait_days[:-1], day))
-        for menu in (Menu.of(playbook) for _, playbook in advisers)
-    ]
-    threads, done = context.settings.training.threads, 0
-    context.say("scoring", done, len(customers))
-    for rows in store.historical_batches(customers, day, CHUNK):
-        ids = rows.column("customer_id")
-        for (scorer, _), gathering in zip(advisers, gatherings, strict=True):
-            matrix = matrix_of(pa.Table.from_batches([rows]), scorer.bundle.vocabulary)
-            names = decision_ids(scorer.deciders, ids.to_pylist(), matrix)
-            gathering.add(ids, pa.array(names, pa.string()), scorer.score(matrix, threads, "none"))
-        done += rows.num_rows
-        context.say("scoring", done, len(customers))
-    return [gathering.people() for gathering in gatherings]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _report(made: Planned, scorer: Scorer, campaign: str, day: date, days: int) -> dict[str, Any]:

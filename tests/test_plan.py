@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import shutil
-from datetime import date
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import numpy as np
 import polars as pl
 import pytest
 import shop
+import yaml
 from conftest import run, succeed
 
 from features.workspace import Workspace
 from serving.plan.past import Cooling, treatments
-from serving.playbook import load_playbook
+from serving.playbook import SHIPPED, load_playbook
+from training.uplift.arms import Assigned, compare
 
 DAY = "2024-04-30"
 NEXT = "2024-05-05"
@@ -178,6 +181,102 @@ def test_another_system_gets_its_own_columns(own: Path, tmp_path: Path):
     assert len(rows) == said["plan"]["treated"]
     actions = dict(rows_of(said).select(pl.col("customer_id").cast(pl.String), "action").rows())
     assert all(actions[row["Customer_External_ID"]] == row["Lifecycle_Action"] for row in rows)
+
+
+def test_an_edit_says_whom_it_moves_before_it_is_live(own: Path, tmp_path: Path):
+    edited, out = tmp_path / "edited.yaml", tmp_path / "moved.csv"
+    book = yaml.safe_load(SHIPPED.read_text())
+    for action in book["actions"]:
+        if action["key"] == "win_back_offer":
+            action["contact_cost"] = 50.0
+    edited.write_text(yaml.safe_dump(book, allow_unicode=True))
+    words = ("recommend", "--as-of", DAY, "--budget", BUDGET, "--campaign", "spring", "--diff")
+    said = succeed(own, *words, "--playbook", edited, "--out", out)
+    live = plan(own, "spring", BUDGET)
+    assert said["before"]["customers"] == live["plan"]["chosen"]
+    assert said["before"]["value"] == pytest.approx(live["plan"]["value_of_chosen"])
+    assert not live["computed"], "a comparison keeps nothing"
+    actions = {one["action"]: one for one in said["actions"]}
+    assert actions["win_back_offer"]["before"]["customers"] > 0
+    assert actions["win_back_offer"]["after"]["customers"] == 0
+    gone = said["before_by_new"]["gone"]
+    assert gone == actions["win_back_offer"]["before"]["customers"]
+    moved = pl.read_csv(out)
+    assert moved.height == said["moved"] == sum(one["customers"] for one in said["moves"])
+    assert (moved["action_before"] != moved["action_after"]).all()
+    money = moved["value_after"].sum() - moved["value_before"].sum()
+    assert said["after"]["value"] - said["before"]["value"] == pytest.approx(money)
+    same = succeed(own, *words, "--playbook", SHIPPED)
+    assert (same["moved"], same["before"]) == (0, same["after"])
+    alone = run(own, "recommend", "--playbook", edited)
+    assert "give both" in alone.output
+
+
+def test_what_a_plan_changed_is_read_back_by_assignment(own: Path):
+    said = plan(own, "spring", BUDGET)
+    planned = rows_of(said)
+    # One who was to be treated was not, and one of the control arm was.
+    treated = planned.with_columns(at=pl.col("at") + pl.duration(hours=9)).drop("as_of")
+    swapped = treated.with_row_index().with_columns(
+        arm=pl.when(pl.col("index") == treated["arm"].index_of("control"))
+        .then(pl.lit("treated"))
+        .otherwise("arm")
+    )
+    file = own / "done.parquet"
+    swapped.filter(pl.col("index") != treated["arm"].index_of("treated")).write_parquet(file)
+    succeed(own, "ingest", "--treatments", file)
+    found = succeed(own, "outcomes", "--campaign", "spring")
+    assert found["whole_horizon"]
+    same = planned.height - 2
+    assert found["carried_out"] == {"same": same, "other": 1, "missing": 1, "control_treated": 1}
+    start = datetime(2024, 5, 1)
+    bought = shop.orders().filter(
+        pl.col("when").is_between(start, start + timedelta(days=60), closed="left"),
+        pl.col("units") > 0,
+        pl.col("seen") < datetime(2024, 7, 1),
+    )
+    buyers = planned.join(bought, left_on="customer_id", right_on="client", how="semi")
+    for arm in ("treated", "control"):
+        assert found["total"][arm] == (planned["arm"] == arm).sum()
+        assert found["total"][f"{arm}_buyers"] == (buyers["arm"] == arm).sum()
+    for kind, column in (("action", "action"), ("stage", "lifecycle_stage")):
+        groups = found["groups"][kind]
+        assert sum(told["treated"] + told["control"] for told in groups.values()) == planned.height
+        assert set(groups) == set(planned[column])
+    total = found["total"]
+    assert total["verdict"] == "measured"
+    assert total["purchase"]["lower"] < 0 < total["purchase"]["upper"], "this shop feels nothing"
+    few = [told for told in found["groups"]["action"].values() if told["verdict"] == "too_few"]
+    assert few
+    assert all("purchase" not in told for told in few)
+    half = succeed(own, "outcomes", "--campaign", "spring", "--as-of", "2024-05-30")
+    assert (half["days"], half["whole_horizon"]) == (30, False)
+    for words, expected in (
+        (("--campaign", "summer"), "there is no plan of a campaign 'summer' (there are: spring)"),
+        (("--campaign", "spring", "--as-of", DAY), "nothing later than"),
+    ):
+        assert expected in run(own, "outcomes", *words).output
+
+
+def test_arms_of_other_shares_are_weighed():
+    """The loyal buy more and are seldom held out: their share must not look like an effect."""
+    rng = np.random.default_rng(5)
+    loyal = rng.random(40_000) < 0.5
+    share = np.where(loyal, 0.1, 0.5)
+    control = rng.random(40_000) < share
+    base = np.where(loyal, 0.6, 0.1)
+    bought = rng.random(40_000) < base + 0.05 * ~control
+    spend = bought * rng.gamma(4, 10, 40_000)
+    arms = Assigned(~control, np.where(control, share, 1 - share), bought, spend, base, 40 * base)
+    found = compare(arms)
+    assert found.purchase is not None
+    assert found.spend is not None
+    assert found.purchase.lower < 0.05 < found.purchase.upper
+    assert found.purchase.lower > 0.03
+    assert found.spend.lower < 2.0 < found.spend.upper
+    blind = compare(replace(arms, said_purchase=0 * base, said_spend=0 * base))
+    assert blind.purchase is not None
+    assert found.purchase.error < 0.9 * blind.purchase.error, "what was said narrows it"
 
 
 @pytest.mark.parametrize(

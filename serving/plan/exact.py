@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 from serving.plan.offers import NOBODY, Limits, Offers, Places
 
-MOST_PAIRS = 4_000
+MOST_PAIRS = 2_000
 """Pairs of a customer and an action above which nothing is proved."""
-_NODES = 2_000
+_NODES = 500
 """Of the search, so that it ends at the same place on every machine."""
 
 
@@ -47,17 +53,37 @@ def best_plan(offers: Offers, limits: Limits) -> tuple[Places, float] | None:
         unit = max(limits.budget, float(cost.max()), 1e-12)
         rows.append(csr_array(cost[None, :] / unit))
         most.append(np.array([limits.budget / unit]))
-    found = milp(
-        -value,
-        integrality=np.ones(len(pairs)),
-        bounds=Bounds(0, 1),
-        constraints=[
-            LinearConstraint(row, -np.inf, limit) for row, limit in zip(rows, most, strict=True)
-        ],
-        options={"node_limit": _NODES, "mip_rel_gap": 0.0},
-    )
+    constraints = [
+        LinearConstraint(row, -np.inf, limit) for row, limit in zip(rows, most, strict=True)
+    ]
+    with _hushed():
+        found = milp(
+            -value,
+            integrality=np.ones(len(pairs)),
+            bounds=Bounds(0, 1),
+            constraints=constraints,
+            options={"node_limit": _NODES, "mip_rel_gap": 0.0},
+        )
     if found.x is None:
         return None
     taken = found.x > 0.5
     plan[customers[taken]] = actions[taken]
     return plan, -float(found.mip_dual_bound if found.status else found.fun)
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep what HiGHS prints off standard output, where results stand.
+
+    It has a line of its own debugging, below Python's streams, when it tries a solution anew.
+    """
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)

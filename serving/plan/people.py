@@ -14,7 +14,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from serving.action_words import ActionWords
 from serving.actions import NOTES
+from serving.named_offers import NOTHING
 from serving.plan.offers import Floats, Offers
 from serving.plan.past import Cooling
 from serving.scorer import Scores
@@ -72,6 +74,8 @@ class Pairs:
         The value at the ends of the effects.
     effect : int8 array
         Where the effect comes from, of :data:`EFFECTS`.
+    offer : int16 array
+        What the action names (:class:`serving.named_offers.NamedOffers`), below zero for nothing.
     """
 
     customer: NDArray[np.int32]
@@ -82,6 +86,7 @@ class Pairs:
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     effect: NDArray[np.int8]
+    offer: NDArray[np.int16]
 
     def of(self, customers: NDArray[np.intp], actions: NDArray[np.int8]) -> NDArray[np.intp]:
         """Find the rows of some customers' actions; below zero where the action would not pay."""
@@ -100,6 +105,8 @@ class People:
     ----------
     customers, decisions
         Ids of whom something may be done for, and of the answers about them.
+    words
+        What is said of the actions.
     facts, pairs
         What is known of them, and what would pay.
     known
@@ -109,6 +116,7 @@ class People:
     """
 
     keys: tuple[str, ...]
+    words: ActionWords
     customers: pa.Array
     decisions: pa.Array
     facts: Facts
@@ -135,12 +143,15 @@ class Gathering:
     ----------
     keys
         The playbook's actions in their order.
+    words
+        What is said of them.
     cooling
         What waits because it was done before.
     """
 
-    def __init__(self, keys: tuple[str, ...], cooling: Cooling) -> None:
+    def __init__(self, keys: tuple[str, ...], words: ActionWords, cooling: Cooling) -> None:
         self._keys = keys
+        self._words = words
         self._cooling = cooling
         self._known = 0
         self._count = 0
@@ -168,6 +179,7 @@ class Gathering:
         """Put everybody together."""
         return People(
             self._keys,
+            self._words,
             _joined(self._customers),
             _joined(self._decisions),
             Facts(**_columns(self._facts)),
@@ -217,7 +229,16 @@ def _pairs(scores: Scores, paying: NDArray[np.bool_], rows: NDArray[np.intp], be
         ends.min(axis=0).astype(np.float32),
         ends.max(axis=0).astype(np.float32),
         _effects(chosen.provenance[row]),
+        _offers(scores, row, action),
     )
+
+
+def _offers(scores: Scores, rows: NDArray[np.intp], actions: NDArray[np.intp]) -> NDArray[np.int16]:
+    codes = np.full(len(rows), NOTHING, np.int16)
+    for place, offered in scores.offers.items():
+        mine = actions == place
+        codes[mine] = offered[rows[mine]]
+    return codes
 
 
 def _effects(told: NDArray[np.str_]) -> NDArray[np.int8]:

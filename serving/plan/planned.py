@@ -133,6 +133,10 @@ def plan_table(planned: Planned, campaign: str, as_of: date) -> pa.Table:
         "campaign": pa.repeat(pa.scalar(campaign), count),
         "decision_id": people.decisions.take(chosen),
         "as_of": pa.repeat(pa.scalar(as_of, pa.date32()), count),
+        # The first name is that of doing nothing.
+        "action_name": _told(people.words.names[1:], planned.action),
+        "action_offer": _told(people.words.offers, pairs.offer[pair]),
+        "action_offer_why": _told(people.words.whys, pairs.offer[pair]),
         "action_value": pa.array(pairs.value[pair]),
         "action_value_low": pa.array(pairs.low[pair].astype(np.float64)),
         "action_value_high": pa.array(pairs.high[pair].astype(np.float64)),
@@ -150,6 +154,6 @@ def plan_table(planned: Planned, campaign: str, as_of: date) -> pa.Table:
     return pa.table(columns)
 
 
-def _told(labels: tuple[str, ...], codes: NDArray[np.generic]) -> pa.Array:
+def _told(labels: tuple[str | None, ...], codes: NDArray[np.generic]) -> pa.Array:
     places = codes.astype(np.int32)
     return pa.array(labels, pa.string()).take(pa.array(places, mask=places < 0))

@@ -12,6 +12,9 @@ from serving.plan.exact import MOST_PAIRS, best_plan
 from serving.plan.offers import Limits, Offers, Places, earned, spent, used
 from serving.plan.repair import within_limits
 
+_PROVED = 1e-9
+"""Share of the bound within which a plan is as good as proved."""
+
 
 @dataclass(frozen=True)
 class Solution:
@@ -61,7 +64,8 @@ def solve(offers: Offers, limits: Limits) -> Solution:
     prices, priced = best_prices(offers, limits)
     plan = within_limits(offers, limits, prices, priced.choice)
     bound = priced.bound
-    if np.count_nonzero(np.isfinite(offers.value)) <= MOST_PAIRS:
+    few = np.count_nonzero(np.isfinite(offers.value)) <= MOST_PAIRS
+    if few and earned(offers, plan) < bound * (1 - _PROVED):
         exact = best_plan(offers, limits)
         if exact is not None:
             # Its limits hold within a tolerance; here they hold.
