@@ -14,7 +14,7 @@ from typing import Literal
 from features.catalogue import KeyType
 from features.workspace import Workspace
 
-VERSION = 2
+VERSION = 3
 """Of the list below: another list is another folder, and another feature service."""
 VIEW = "scores"
 SERVICE = f"lifecycle_scores_v{VERSION}"
@@ -76,7 +76,8 @@ COLUMNS: tuple[ScoreColumn, ...] = (
     ScoreColumn("action_value", "number", "its incremental value net of cost, in currency"),
     ScoreColumn("action_value_low", "number", "lowest value within the range of its effect"),
     ScoreColumn("action_value_high", "number", "highest value within the range of its effect"),
-    ScoreColumn("action_effect", "text", "where the effect comes from"),
+    ScoreColumn("action_effect", "text", "assumed, measured, or mixed of both"),
+    ScoreColumn("action_measured_share", "number", "how much of the effect is measured, 0 to 1"),
     ScoreColumn("action_note", "text", "why this action, or none", looked_up=False),
     ScoreColumn("flags", "texts", "what to keep in mind", looked_up=False),
     ScoreColumn("decision_id", "text", "names the decision; the endpoint gives the same"),

@@ -208,6 +208,11 @@ class TrainingSettings(Section):
         description="most rows (a customer on a day) learned from: above it, whole customers are "
         "drawn, by a digest of their id; default: all",
     )
+    effects: bool = Field(
+        True,
+        description="whether `train` measures what actions change, where treatments have a "
+        "control arm",
+    )
     workers: int = Field(
         1, ge=1, le=256, description="processes that run trials, each with `threads` threads"
     )

@@ -60,6 +60,11 @@ class Workspace:
         return self.root / "tuning"
 
     @property
+    def effects(self) -> Path:
+        """What was measured of actions, a file each of its data and method."""
+        return self.root / "effects"
+
+    @property
     def scratch(self) -> Path:
         """What a training that exceeds memory needs while it runs; emptied by the next."""
         return self.root / "scratch"

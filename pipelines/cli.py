@@ -410,8 +410,10 @@ def effects(
 ) -> dict[str, Any]:
     """Measure what actions change, on treatments that had a control arm.
 
-    For each action: how many more bought, how much more buyers spent, whether customers differ in
-    it, and whether the control arm can have been random. Nothing is changed by it.
+    For each action: how many more bought, how much more everybody spent, what the playbook assumes
+    of that and what both come to together, whether customers differ in it, and whether the control
+    arm can have been random. `train` measures the same, and its scorer answers by it; nothing is
+    changed by this.
 
     \b
     lifecycle ingest --treatments treatments.parquet

@@ -8,26 +8,18 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from features.catalogue import CATEGORIES, JOIN_KEY
-from features.days import day_number
-from features.errors import NotEnoughData
-from features.matrix import Vocabulary
 from pipelines.console import Terminal
 from pipelines.context import Context, Stopwatch
+from pipelines.trials import measured_lifts, ripe, trials
+from serving.evidence import Evidence, assumed_gains, borne_out, provenance
 from serving.playbook import Action, load_playbook
-from training.training_set import TrainingSet
+from serving.worth import Effects
 from training.trees import Machine
-from training.uplift.balance import Balance, balance
 from training.uplift.curves import Z95, Estimate
 from training.uplift.experiment import Experiment
+from training.uplift.lifts import Lifts
 from training.uplift.measured import Measured, measure
-from training.uplift.trials import eves, experiments, ripe_assignments
-
-FEWEST_ROWS = 300
-FEWEST_BUYERS = 30
-"""Below so many in either arm nothing is measured."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +33,22 @@ class EffectsReport:
         both arms, and of what was measured the effect on the chance of a purchase (``effect``), on
         its log-odds (``level``) beside what the playbook assumes, on a buyer's spend (``spend``),
         the ``qini`` of each learner, and the said and seen effects by fifths; each estimate with
-        its 95% interval.
+        its 95% interval. ``worth`` is what answers go by: the relative change of everybody's net
+        spend, measured, assumed and both together, the share that is measured, what incentives
+        cost of the expected spend, and by which facts customers differ.
+    borne_out
+        How much of what the playbook assumes has shown, over all actions; None where none was
+        measured.
+    caution
+        Standard errors by which measured effects are taken to be smaller before anybody is
+        treated.
     """
 
     as_of: str
     horizon_days: int
     actions: dict[str, dict[str, Any]]
+    borne_out: dict[str, float] | None
+    caution: float
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,61 +76,74 @@ def measure_effects(context: Context, as_of: date | None) -> EffectsReport:
         day = as_of or context.observed_until(ledger)
         context.check_day(ledger, day)
         horizon = context.horizon(ledger, day).days
-        path = ledger.path("treatments")
-        if path is None:
-            raise NotEnoughData(
-                "there are no treatments to measure effects on; ingest what was assigned, control "
-                "rows included: lifecycle ingest --treatments FILE"
-            )
-        assigned = ripe_assignments(path, day, horizon)
-        if assigned.is_empty():
-            raise NotEnoughData(
-                f"no treatment is {horizon} days old on {day}: its outcome is not known yet; wait, "
-                "or set a shorter churn.horizon_days"
-            )
-        days = eves(assigned)
-        context.snapshots(ledger, days)
-        store = context.store(ledger)
-        store.apply()
-        known: dict[date, pa.Table] = {}
-        for number, eve in enumerate(days):
-            asked = assigned.filter(assigned["event_day"] == day_number(eve) + 1)[JOIN_KEY]
-            known[eve] = store.historical(asked.to_arrow(), eve, pushed=False)
-            context.say("what was known before", number + 1, len(days))
-        training_set = TrainingSet(known)
-        vocabulary = Vocabulary.fit(training_set.columns([JOIN_KEY, *CATEGORIES]))
-        trials = experiments(assigned, training_set, vocabulary, ledger.orders_path, day, horizon)
-        machine = Machine(context.settings.training.seed, context.settings.training.threads)
-        book = {a.key: a for a in load_playbook(context.settings.serving.playbook).actions}
-        found = {}
-        for number, one in enumerate(trials):
-            found[one.action] = _told(one, book.get(one.action), machine)
-            context.say("effects", number + 1, len(trials))
-    return EffectsReport(day.isoformat(), horizon, found, watch.seconds())
-
-
-def _told(one: Experiment, action: Action | None, machine: Machine) -> dict[str, Any]:
-    """Measure one action, or say why it cannot be."""
-    arms = {"treated": int(one.treated.sum()), "control": int((~one.treated).sum())}
-    buyers = min(int(one.purchased[one.treated].sum()), int(one.purchased[~one.treated].sum()))
-    if min(arms.values()) < FEWEST_ROWS or buyers < FEWEST_BUYERS:
-        why = (
-            f"at least {FEWEST_ROWS} rows and {FEWEST_BUYERS} buyers are wanted in either arm; "
-            f"the smaller has {min(arms.values())} and {buyers}"
-        )
-        return {**arms, "verdict": "too_few", "why": why}
-    checked = balance(one, machine)
-    if not checked.is_random:
-        return {**arms, "verdict": "not_random", "why": _confounded(checked)}
-    return {**arms, "verdict": "measured", **_numbers(measure(one, machine), action)}
-
-
-def _confounded(checked: Balance) -> str:
-    return (
-        f"the arms were told apart beforehand by {', '.join(checked.by)} ({checked.gain.z:.0f} "
-        "standard errors better than the stated chances): who was treated was chosen, and the "
-        "difference between the arms is not the action's effect"
+        assigned = ripe(context, ledger, day, horizon)
+        found = trials(context, ledger, assigned, day, horizon)
+        lifts = measured_lifts(context, ledger, day, horizon, found)
+        actions = load_playbook(context.settings.serving.playbook).actions
+        told = _told(context, found, lifts, actions)
+    share = borne_out(actions, lifts)
+    return EffectsReport(
+        day.isoformat(),
+        horizon,
+        told,
+        _ends(Estimate(*share)) if np.isfinite(share[1]) else None,
+        Evidence.of(actions, lifts).caution,
+        watch.seconds(),
     )
+
+
+def _told(
+    context: Context, found: list[Experiment], lifts: Lifts, actions: tuple[Action, ...]
+) -> dict[str, dict[str, Any]]:
+    training = context.settings.training
+    machine = Machine(training.seed, training.threads)
+    book = {action.key: action for action in actions}
+    told: dict[str, dict[str, Any]] = {}
+    by_action = {one.action: one for one in found}
+    for number, tried in enumerate(lifts.tried):
+        told[tried.action] = {
+            "treated": tried.treated,
+            "control": tried.control,
+            "verdict": tried.verdict,
+            "why": tried.why,
+        }
+        if tried.lift is not None:
+            action = book.get(tried.action)
+            told[tried.action] |= _numbers(measure(by_action[tried.action], machine), action)
+            told[tried.action]["worth"] = _worth(tried.action, action, lifts)
+        context.say("effects", number + 1, len(lifts.tried))
+    return told
+
+
+def _worth(name: str, action: Action | None, lifts: Lifts) -> dict[str, Any]:
+    """Tell what answers go by: the relative change of expected net spend, and what it rests on."""
+    one = lifts.measured[name]
+    slopes = lifts.differences(name)[0]
+    told: dict[str, Any] = {
+        "measured": {end: float(np.expm1(x)) for end, x in _ends(one.level).items()},
+        "incentive_share": None if one.cost is None else _ends(one.cost),
+        "differs_by": {
+            fact: float(slope)
+            for fact, slope in zip(lifts.moderators.names, slopes, strict=True)
+            if slope
+        },
+    }
+    if action is None:
+        return told
+    evidence = Evidence.of([action], lifts)
+    share = float(evidence.share[0])
+    assumed = float(assumed_gains(Effects.of([action]), 0, one)[1])
+    measured = told["measured"]["value"]
+    return told | {
+        "assumed": assumed,
+        "together": (1 - share) * assumed + share * measured,
+        "measured_share": share,
+        "effect": provenance(share),
+    }
+
+
+def _ends(one: Estimate) -> dict[str, float]:
+    return {"value": one.value, "lower": one.lower, "upper": one.upper}
 
 
 def _numbers(found: Measured, action: Action | None) -> dict[str, Any]:
@@ -161,8 +176,8 @@ def _estimate(one: Estimate) -> dict[str, float | None]:
 
 
 COLUMNS = (
-    "action", "treated", "control", "more buyers, points", "buyers' spend",
-    "log-odds, assumed", "Qini, errors",
+    "action", "treated", "control", "more buyers, points", "all spend", "assumed", "together",
+    "measured", "Qini, errors",
 )  # fmt: skip
 
 
@@ -173,20 +188,41 @@ def show(terminal: Terminal, report: EffectsReport) -> None:
     terminal.table(title, COLUMNS, rows)
     for name, told in report.actions.items():
         terminal.note(f"{name}: {told['why']}")
+    if report.borne_out is not None:
+        terminal.note(_summary(report.borne_out, report.caution))
+
+
+def _summary(share: Mapping[str, float], caution: float) -> str:
+    shown = (
+        f"On the whole {_interval(share, 0, '%')} of what the playbook assumes has shown; "
+        "`train` puts what was measured into the scorer"
+    )
+    if caution == 0:
+        return f"{shown}, and the likeliest value decides."
+    return (
+        f"{shown}, and as nothing shows yet that actions do anything here, measured effects are "
+        f"taken to be {caution:.1f} standard errors smaller before anybody is treated."
+    )
 
 
 def _cells(told: Mapping[str, Any]) -> list[str]:
     arms = [f"{told['treated']:,}", f"{told['control']:,}"]
     if told["verdict"] != "measured":
-        return [*arms, told["verdict"].replace("_", " "), "", "", ""]
-    assumed, qini = told["assumed_level"], told["qini"][told["learner"]]
-    beside = "" if assumed is None else f", {assumed['mid']:+.2f}"
+        return [*arms, told["verdict"].replace("_", " "), "", "", "", "", ""]
+    qini, worth = told["qini"][told["learner"]], told["worth"]
     error = (qini["upper"] - qini["value"]) / Z95
+    known = ["not in the playbook", "", ""]
+    if "assumed" in worth:
+        known = [
+            f"{100 * worth['assumed']:+.0f}%",
+            f"{100 * worth['together']:+.0f}%",
+            f"{100 * worth['measured_share']:.0f}%",
+        ]
     return [
         *arms,
         _interval(told["effect"], 1),
-        _interval(told["spend"], 0, "%"),
-        f"{told['level']['value']:+.2f}{beside}",
+        _interval(worth["measured"], 0, "%"),
+        *known,
         f"{qini['value']:+.4f}, {qini['value'] / error if error else 0:+.1f}",
     ]
 

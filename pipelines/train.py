@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.audit import check_no_leak
-from features.errors import InputError
+from features.errors import InputError, NotEnoughData
 from features.ingest.ledger import Ledger
 from features.servers import without_password
 from features.snapshots import known_customers, rules_of, tables_of
 from features.workspace import Workspace
 from pipelines.context import Context, Stopwatch
+from pipelines.trials import measured_lifts
 from training.calendar import Calendar, default_step, enough_history, plan
 from training.contest_files import judged_file, write_contests
 from training.evaluation import Evaluation
@@ -32,6 +33,7 @@ from training.tracking.training import Training
 from training.train import join, train
 from training.training_set import TrainingSet
 from training.tuning.studies import Studies
+from training.uplift.lifts import Lifts
 
 ROWS_IN_MEMORY = 2_000_000
 """A training set of more goes through files: this many take 2.3 GB."""
@@ -99,6 +101,8 @@ def train_scorer(context: Context, as_of: date | None) -> TrainReport:
         horizon = context.horizon(ledger, day)
         retrieved = retrieve(context, ledger, day, horizon.days)
         training = learn_as_of(context, ledger, retrieved)
+        lifts = _lifts(context, ledger, day, horizon.days)
+        training = replace(training, bundle=replace(training.bundle, lifts=lifts))
         context.say("recording the run", 0, 1)
         logged = log_training(training, context.registry(), context.workspace, context.settings)
         if training.contests:
@@ -121,6 +125,16 @@ def train_scorer(context: Context, as_of: date | None) -> TrainReport:
         evaluation.to_dict() if evaluation else None,
         watch.seconds(),
     )
+
+
+def _lifts(context: Context, ledger: Ledger, day: date, horizon_days: int) -> Lifts:
+    """Measure what actions change, where there is anything to measure it on."""
+    if not context.settings.training.effects:
+        return Lifts()
+    try:
+        return measured_lifts(context, ledger, day, horizon_days)
+    except NotEnoughData:
+        return Lifts()
 
 
 def join_training(context: Context, as_of: date | None) -> JoinReport:

@@ -2,8 +2,8 @@
 
 An action is chosen for what it changes, not for how likely the customer is to leave: those at high
 risk are not those whom a treatment moves (Ascarza 2018, "Retention Futility: Targeting High-Risk
-Customers Might Be Ineffective", Journal of Marketing Research 55(1)). The effects are the
-playbook's assumptions, and every answer says so.
+Customers Might Be Ineffective", Journal of Marketing Research 55(1)). The effects are what the
+playbook assumes, what was measured, or a mixture of both, and every answer says which.
 """
 
 from __future__ import annotations
@@ -16,17 +16,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from serving.evidence import Evidence, Provenance, provenance
+from serving.mixture import Worth, value_actions
 from serving.playbook import LET_GO, NONE, Action, Playbook
 from serving.sentences import Language, load_table
-from serving.worth import (
-    LEVELS,
-    Effects,
-    Outlook,
-    expected_costs,
-    incremental_values,
-    probability_change,
-)
+from serving.worth import LEVELS, Effects, Outlook
 from training.stages import STAGES
+from training.uplift.lifts import Lifts
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -44,6 +40,7 @@ NOTES = (
     "none_complaint_open",
     "none_cooling_down",
     "none_not_worth_it",
+    "none_not_sure",
     "none_no_action",
     "none_value_unknown",
     "let_go",
@@ -107,10 +104,11 @@ class Menu:
     needs: tuple[frozenset[str], ...]
     wait_days: Floats
     may_follow: Flags
+    evidence: Evidence
 
     @classmethod
-    def of(cls, playbook: Playbook) -> Menu:
-        """Read a playbook, once for all customers."""
+    def of(cls, playbook: Playbook, lifts: Lifts | None = None) -> Menu:
+        """Read a playbook, and what was measured of its actions, once for all customers."""
         actions = playbook.actions
         within = np.array([[stage in action.stages for action in actions] for stage in STAGES])
         let_go = np.array([action.key == LET_GO for action in actions])
@@ -134,6 +132,7 @@ class Menu:
                     for last in (*keys, NONE)
                 ]
             ),
+            Evidence.of(actions, lifts or Lifts()),
         )
 
     @cached_property
@@ -178,15 +177,15 @@ class Choices:
         The lowest and highest value within the range of the effects.
     note_index : int8 array
         Why, an index into `NOTES`.
-    provenance : str array
-        Where the effect comes from: ``assumed`` by the playbook.
+    measured_share : float64 array of shape (k + 1,)
+        How much of each candidate's effect is measured, 0 to 1; the rest is assumed.
     worth : float64 array of shape (3, n, k)
         Value of every action at the low, mid and high end of its effects.
     candidate : bool array of shape (n, k)
-        Whether the action is allowed for the customer and worth more than nothing.
+        Whether the action is allowed for the customer and, surely enough, worth more than nothing.
     allowed : bool array of shape (n, k)
         Whether the action is allowed for the customer, whatever it is worth.
-    effects, outlook
+    valued
         What the values were reckoned from.
     """
 
@@ -196,23 +195,31 @@ class Choices:
     action_value_low: Floats
     action_value_high: Floats
     note_index: NDArray[np.int8]
-    provenance: NDArray[np.str_]
+    measured_share: Floats
     worth: Floats
     candidate: Flags
     allowed: Flags
-    effects: Effects
-    outlook: Outlook
+    valued: Worth
 
-    @cached_property
+    @property
     def cost(self) -> Floats:
         """Expected cost of every action, shape (n, k); part of its value already."""
-        return expected_costs(self.effects, self.outlook)
+        return self.valued.cost
 
-    @cached_property
+    @property
+    def effects(self) -> list[Provenance]:
+        """Where each candidate's effect comes from, of length k + 1."""
+        return [provenance(share) for share in self.measured_share.tolist()]
+
+    @property
     def moved(self) -> Floats:
         """Likely change of the chance of buying by every action, shape (n, k)."""
-        before = self.outlook.purchase_probability[:, None]
-        return probability_change(before, np.expm1(self.effects.lift_log_odds[_MID]))
+        return self.valued.moved
+
+    @property
+    def provenance(self) -> NDArray[np.str_]:
+        """Where the effect of each customer's choice comes from."""
+        return np.array(self.effects)[self.action_index]
 
     @property
     def action(self) -> NDArray[np.str_]:
@@ -229,7 +236,7 @@ class Choices:
         mid = np.where(self.candidate, self.worth[_MID], -np.inf)
         order = np.argsort(-mid, axis=1, kind="stable")[:, :RANKED]
         low, high = self.worth.min(axis=0), self.worth.max(axis=0)
-        told = self.provenance.tolist()
+        told, shares = self.effects, self.measured_share.tolist()
         return [
             [
                 Ranked(
@@ -237,7 +244,8 @@ class Choices:
                     float(mid[row, place]),
                     float(low[row, place]),
                     float(high[row, place]),
-                    told[row],
+                    told[place + 1],
+                    shares[place + 1],
                 )
                 for place in places
                 if mid[row, place] > 0
@@ -247,13 +255,17 @@ class Choices:
 
 
 class Ranked(NamedTuple):
-    """An action among the best of a customer, with its value and where that comes from."""
+    """An action among the best of a customer, with its value and where that comes from.
+
+    Of the effect, ``measured_share`` is measured, and the rest is assumed.
+    """
 
     action: str
     value: float
     value_low: float
     value_high: float
     effect: str
+    measured_share: float
 
 
 def note_text(code: str, language: Language = "en") -> str:
@@ -286,6 +298,7 @@ def choose(
     available_data: frozenset[str],
     standing: Standing | None = None,
     admitted: Flags | None = None,
+    facts: Floats | None = None,
 ) -> Choices:
     """Choose for every customer the action worth most, where doing nothing is worth 0.
 
@@ -316,6 +329,8 @@ def choose(
         What is known of each customer.
     admitted : bool array of shape (n, k), optional
         Whether each customer is in the segments of each action; default: all are.
+    facts : float64 array of shape (n, d), optional
+        The moderators of the menu's evidence, where effects differ by them.
 
     Raises
     ------
@@ -369,11 +384,13 @@ def choose(
     eligible &= menu.may_follow[standing.last_action]
     if admitted is not None:
         eligible &= admitted
-    worth = incremental_values(menu.effects, outlook)
+    valued = value_actions(menu.effects, menu.evidence, outlook, facts)
+    worth = valued.value
     complaint, cooling = menu.waits(standing)
     consented = eligible & (permitted[:, None] | ~menu.is_marketing)
     allowed = consented & ~complaint & ~cooling
-    pays = worth[_MID] > 0
+    likely = worth[_MID] > 0
+    pays = likely & (valued.sure > 0)
     candidate = allowed & pays
     # Of equals the first: a manager's order counts.
     best = np.where(candidate, worth[_MID], -np.inf).argmax(axis=1)
@@ -381,30 +398,37 @@ def choose(
     ends = np.where(chosen, worth[:, np.arange(len(stages)), best], 0.0)
     # What an action would be worth if nothing stood in between tells why nothing is done: -inf
     # without any candidate, NaN if it is unknown.
-    potential = np.where(eligible, worth[_MID], -np.inf).max(axis=1)
+    potential = np.where(eligible, np.minimum(worth[_MID], valued.sure), -np.inf).max(axis=1)
     index = np.where(chosen, best + 1, 0).astype(np.int16)
     is_marketing = chosen & menu.is_marketing[best]
     paying = consented & pays
-    stopped = _Stopped(paying.any(axis=1), (paying & ~complaint).any(axis=1))
+    stopped = _Stopped(
+        paying.any(axis=1),
+        (paying & ~complaint).any(axis=1),
+        (allowed & likely & ~pays).any(axis=1),
+    )
     note = _notes(chosen, is_marketing, menu.lost[stages], consents, potential, stopped)
     # Its value stays 0: letting go is doing nothing, with the reason said.
     keys = (NONE, *menu.keys)
     if LET_GO in keys:
         index[note == NOTES.index("let_go")] = keys.index(LET_GO)
-    provenance = np.broadcast_to(np.array("assumed"), index.shape)
+    shares = np.concatenate([[0.0], menu.evidence.share])
     # Where an incentive costs more than a sale earns, the stronger effect is the lower value.
     low, high = ends.min(axis=0), ends.max(axis=0)
     return Choices(
-        keys, index, ends[_MID], low, high, note, provenance, worth, candidate, allowed,
-        menu.effects, outlook,
+        keys, index, ends[_MID], low, high, note, shares, worth, candidate, allowed, valued
     )  # fmt: skip
 
 
 class _Stopped(NamedTuple):
-    """How far customers' paying actions came: past consent, and past an open complaint."""
+    """How far customers' paying actions came: past consent, and past an open complaint.
+
+    And whether others, that may be done, pay by their likeliest value alone.
+    """
 
     allowed: Flags
     settled: Flags
+    doubtful: Flags
 
 
 def _notes(
@@ -423,6 +447,7 @@ def _notes(
         # Nothing was chosen although something would pay: what stands in between.
         "none_cooling_down": stopped.settled,
         "none_complaint_open": stopped.allowed,
+        "none_not_sure": stopped.doubtful,
         "none_consent_refused": (potential > 0) & (consents == REFUSED),
         "none_consent_unknown": potential > 0,
         "let_go": lost & (potential < 0),

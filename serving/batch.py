@@ -116,11 +116,13 @@ def _columns(scorer: Scorer, scores: Scores, rows: int, moment: datetime) -> dic
         "action_offer": (words.offers, offered),
         "action_offer_why": (words.whys, offered),
         "action_note": (words.notes, chosen.note_index),
+        "action_effect": (chosen.effects, chosen.action_index),
     }
     numbers = predictions.numbers() | {
         "action_value": chosen.action_value,
         "action_value_low": chosen.action_value_low,
         "action_value_high": chosen.action_value_high,
+        "action_measured_share": chosen.measured_share[chosen.action_index],
     }
     constant = {
         "reasons_method": scores.reasons_method,
@@ -138,7 +140,6 @@ def _columns(scorer: Scorer, scores: Scores, rows: int, moment: datetime) -> dic
         "as_of": pa.array(days.astype(np.int32), pa.int32()).cast(pa.date32()),
         "event_timestamp": pa.array((days + 1) * _DAY_MICROS - 1).cast(MOMENT),
         "reasons": pa.array(scores.reasons, types["reasons"]),
-        "action_effect": pa.array(chosen.provenance.tolist(), pa.string()),
         "flags": _flags(scorer, scores),
         **{name: pa.array(np.ascontiguousarray(values)) for name, values in numbers.items()},
         **{name: _told(labels, codes) for name, (labels, codes) in labelled.items()},

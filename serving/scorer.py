@@ -121,7 +121,7 @@ class Scorer:
     ) -> None:
         self.bundle = bundle
         self.model_version = model_version
-        self._menu = Menu.of(playbook)
+        self._menu = Menu.of(playbook, bundle.lifts)
         self._admission = Admission.of(
             [action.segments for action in playbook.actions], bundle.vocabulary
         )
@@ -232,6 +232,7 @@ class Scorer:
             available_data=self.bundle.data_available,
             standing=self._standing(matrix),
             admitted=self._admitted(matrix, predictions, risk, value),
+            facts=self._moderators(matrix),
         )
         as_of_day = _fact(matrix, "as_of_day").astype(np.int64)
         return Scores(
@@ -282,6 +283,11 @@ class Scorer:
         }
         facts = {n: told[n] if n in told else _fact(matrix, n) for n in self._segment_facts}
         return self._admission.admitted(facts, len(matrix))
+
+    def _moderators(self, matrix: Float) -> Float | None:
+        """Read what sets customers' effects apart, where anything does."""
+        evidence = self._menu.evidence
+        return evidence.moderators.of(matrix, catalogue.NAMES) if evidence.differs else None
 
     def _standing(self, matrix: Float) -> Standing:
         """Read what stands between customers and actions out of their facts."""
@@ -350,6 +356,7 @@ class Scorer:
             "action_value_low": chosen.action_value_low.tolist(),
             "action_value_high": chosen.action_value_high.tolist(),
             "action_effect": chosen.provenance.tolist(),
+            "action_measured_share": chosen.measured_share[chosen.action_index].tolist(),
             "action_note": [words.notes[note] for note in chosen.note_index.tolist()],
             "actions": [
                 [self._ranked(one, row, scores.offers, words) for one in best]

@@ -83,6 +83,37 @@ def probability_change(probability: Floats, shift: Floats | float) -> Floats:
     return probability * (1 - probability) * shift / (1 + probability * shift)
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What the playbook's effects bring and cost, by level, customer and action.
+
+    Attributes
+    ----------
+    gain : float64 array of shape (3, n, k)
+        Change of the expected margin.
+    incentive : float64 array of shape (3, n, k)
+        What redeemed incentives are expected to cost.
+    """
+
+    gain: Floats
+    incentive: Floats
+
+
+def assumed_parts(effects: Effects, outlook: Outlook) -> Parts:
+    """Take apart what :func:`incremental_values` adds up."""
+    before = outlook.purchase_probability[:, None]
+    spend, none = outlook.spend_if_purchase[:, None], outlook.spend_if_none[:, None]
+    lift_spend = effects.lift_spend[:, None, :]
+    change = probability_change(before, np.expm1(effects.lift_log_odds)[:, None, :])
+    after = before + change
+    order = np.maximum(spend * (1 + lift_spend), 0.0)
+    incentive = effects.amount + effects.share_of_order * order
+    return Parts(
+        change * (outlook.margin * (spend - none)) + after * (outlook.margin * spend * lift_spend),
+        after * (effects.redemption_rate * incentive),
+    )
+
+
 def expected_costs(effects: Effects, outlook: Outlook) -> Floats:
     """Cost of each action, contact and redeemed incentive, at the likely value of its effects.
 

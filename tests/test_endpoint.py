@@ -115,7 +115,7 @@ def test_the_endpoint_gives_the_batch_numbers_for_every_customer(
         *NUMBERS,
         "lifecycle_stage", "stage_rule", "reasons", "reasons_method", "action", "action_value",
         "action_value_low",
-        "action_value_high", "action_effect", "action_note", "flags",
+        "action_value_high", "action_effect", "action_measured_share", "action_note", "flags",
     ):  # fmt: skip
         assert [row[column] for row in answers] == batch[column].to_list(), column
     assert {row["as_of"] for row in answers} == {shop.LAST_DAY}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from conftest import SHARED, run, succeed
+from conftest import SHARED, run
 from numpy.typing import NDArray
 from scipy.special import expit
 
@@ -140,29 +140,3 @@ def test_without_treatments_the_verb_says_what_to_do(ingested: Path):
     refused = run(ingested, "effects")
     assert refused.exit_code == 1
     assert "lifecycle ingest --treatments FILE" in refused.output
-
-
-def test_the_verb_measures_what_a_company_assigned(tmp_path: Path):
-    """A small company whose every action drives away; too few rows are no evidence."""
-    world, root = tmp_path / "world", tmp_path / "w"
-    words = ("--world", "harmful", "--customers", 4000, "--seed", 3, "--until", "2024-09-30")
-    succeed(tmp_path / "none", "simulate", *words, "--out", world)
-    root.mkdir()
-    settings = (world / "lifecycle.yaml").read_text()
-    (root / "lifecycle.yaml").write_text(settings + "\nchurn: {horizon_days: 60}\n")
-    for table in ("orders", "customers", "interactions", "treatments"):
-        succeed(root, "ingest", f"--{table}", world / f"{table}.parquet")
-    said = succeed(root, "effects", "--as-of", "2024-08-31")
-    actions = said["actions"]
-    assert {"cadence_reminder", "cross_sell", "retention_offer"} <= set(actions)
-    assert {told["verdict"] for told in actions.values()} <= {"measured", "too_few"}
-    measured = [told for told in actions.values() if told["verdict"] == "measured"]
-    assert measured
-    assert all(told["level"]["lower"] <= told["level"]["value"] for told in measured)
-    assert sum(told["effect"]["value"] for told in measured) < 0, "it drives away"
-    # Nothing that was not over by the day, or came to be known later, is counted.
-    treatments = pl.read_parquet(world / "treatments.parquet")
-    at = pl.col("at").dt.date()
-    ripe = treatments.filter(at + pl.duration(days=60) <= pl.date(2024, 8, 31))
-    counted = sum(told["treated"] + told["control"] for told in actions.values())
-    assert 0.98 * ripe.height < counted <= ripe.height

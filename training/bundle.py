@@ -38,6 +38,7 @@ from training.population import StageThresholds
 from training.prior import Prior, column
 from training.prospects import ENGAGEMENT, Conversion, groups_of
 from training.recipe import Found, Kind, Trees
+from training.uplift.lifts import Lifts
 from training.value import (
     CLV_DAYS,
     CLV_MONTHS,
@@ -66,6 +67,9 @@ NUMBERS = (
     ),
 )  # fmt: skip
 """Names of the numbers that are told of each customer, wherever they are told."""
+
+
+NOTHING_MEASURED = Lifts()
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,8 @@ class ScorerBundle:
         The codes of categories that the trees learned; rows to predict are coded by it.
     affinity
         Which categories of products go together.
+    lifts
+        What was measured of actions; nothing without treatments and their control arms.
     """
 
     kind: Kind
@@ -182,6 +188,7 @@ class ScorerBundle:
     currency: str
     data_available: frozenset[str] = frozenset()
     affinity: Affinity = field(default_factory=Affinity)
+    lifts: Lifts = NOTHING_MEASURED
 
     @cached_property
     def paths(self) -> PathAttribution:
@@ -310,6 +317,7 @@ class ScorerBundle:
             "currency": self.currency,
             "data_available": sorted(self.data_available),
             "affinity": self.affinity.to_dict(),
+            "lifts": self.lifts.to_dict(),
             "sha256": {
                 name: _sha256(folder / name)
                 for name in (CHURN_FILE, SPEND_FILE)
@@ -380,6 +388,7 @@ class ScorerBundle:
             currency=values["currency"],
             data_available=frozenset(values["data_available"]),
             affinity=Affinity.from_dict(values["affinity"]),
+            lifts=Lifts.from_dict(values["lifts"]),
         )
 
 

@@ -170,7 +170,12 @@ class RankedAction(Struct):
     value: Annotated[float, Meta(description="incremental value over the horizon, net of costs")]
     value_low: Annotated[float, Meta(description="at the worst within the range of its effect")]
     value_high: float
-    effect: Annotated[str, Meta(description="where the effect comes from: assumed")]
+    effect: Annotated[
+        str, Meta(description="where the effect comes from: assumed, measured, or mixed of both")
+    ]
+    measured_share: Annotated[
+        float, Meta(description="how much of the effect is measured, 0 to 1; the rest is assumed")
+    ]
     name: str
     offer: Annotated[str | None, Meta(description="the category or tier that it names")]
 
@@ -233,6 +238,7 @@ class Answer(Struct):
     action_value_low: float
     action_value_high: float
     action_effect: str
+    action_measured_share: float
     action_note: str
     actions: Annotated[
         list[RankedAction], Meta(description="the best, at most 3; empty where nothing is best")

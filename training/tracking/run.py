@@ -81,6 +81,8 @@ def _log_files(training: Training, album: Album, today: Population) -> None:
         if training.evaluation is not None:
             _write(folder / "evaluation.json", training.evaluation.to_dict())
         _write(folder / FILE, today.to_dict())
+        if training.bundle.lifts.tried:
+            _write(folder / "effects.json", training.bundle.lifts.to_dict())
         for task in ALL_TASKS:
             trials = getattr(training.learned.recipe, task).trials
             if trials:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -40,6 +40,9 @@ class Experiment:
         What followed within the horizon, spend in currency.
     names, categories
         Names of the matrix's columns, and which of them are codes of categories.
+    cost
+        Of the customer's interactions within the horizon, redeemed incentives among them, in
+        currency; None where nobody records any.
     """
 
     action: str
@@ -51,9 +54,23 @@ class Experiment:
     net_spend: Float
     names: Sequence[str] = TREE_FEATURES
     categories: Sequence[int] = TREE_CATEGORIES
+    cost: Float | None = None
 
     def __len__(self) -> int:
         return len(self.treated)
+
+    def take(self, rows: Int) -> Experiment:
+        """Keep some rows."""
+        return replace(
+            self,
+            customers=self.customers[rows],
+            matrix=self.matrix[rows],
+            treated=self.treated[rows],
+            chance=self.chance[rows],
+            purchased=self.purchased[rows],
+            net_spend=self.net_spend[rows],
+            cost=None if self.cost is None else self.cost[rows],
+        )
 
     @cached_property
     def customer(self) -> Int:

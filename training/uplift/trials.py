@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from features.catalogue import JOIN_KEY
 from features.days import day_number, day_of
+from features.definitions.expressions import UNIT_E4
 from features.matrix import Vocabulary, matrix_of
 from training.dataset import tree_matrix, with_outcomes
 from training.labels import labels
@@ -21,6 +22,10 @@ from training.training_set import TrainingSet
 from training.uplift.experiment import Experiment
 
 TREATED = "treated"
+MOST_DAYS = 60
+"""Days of assignments that are measured on at most: each needs a snapshot of the day before."""
+MOST_ROWS = 60_000
+"""Assignments of an action that are measured on at most."""
 
 
 def ripe_assignments(treatments: Path, as_of: date, horizon_days: int) -> pl.DataFrame:
@@ -53,6 +58,23 @@ def ripe_assignments(treatments: Path, as_of: date, horizon_days: int) -> pl.Dat
     )
 
 
+def bounded(assignments: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Keep as many assignments as are measured on: of the newest days, by whole customers.
+
+    Of an action that was assigned more often than :data:`MOST_ROWS` times, customers are drawn.
+    """
+    newest = assignments["event_day"].unique().sort(descending=True)[:MOST_DAYS]
+    rows = assignments.filter(pl.col("event_day").is_in(newest.implode()))
+    lot = pl.struct(JOIN_KEY, "action").hash(seed)
+    return (
+        rows.with_columns(lot=lot)
+        .sort("action", "lot", "event_day")
+        .filter(pl.int_range(pl.len()).over("action") < MOST_ROWS)
+        .drop("lot")
+        .sort("event_day", JOIN_KEY)
+    )
+
+
 def eves(assignments: pl.DataFrame) -> list[date]:
     """Name the days before the assignments, whose features tell what was known."""
     return [day_of(day - 1) for day in sorted(assignments["event_day"].unique().to_list())]
@@ -65,6 +87,7 @@ def experiments(
     orders: Path,
     as_of: date,
     horizon_days: int,
+    interactions: Path | None = None,
 ) -> list[Experiment]:
     """Join assignments with what was known before and what followed, an experiment an action.
 
@@ -75,7 +98,7 @@ def experiments(
     ----------
     known
         Features of the customers of each eve, as of it.
-    orders
+    orders, interactions
         The ledger's lines.
     """
     share = pl.col("treated").mean().over("event_day", "action")
@@ -89,7 +112,11 @@ def experiments(
         joined = of_day.join(features, on=JOIN_KEY, how="inner", maintain_order="left")
         matrices.append(tree_matrix(matrix_of(joined.to_arrow(), vocabulary)).astype(np.float32))
         followed = labels(orders, eve, horizon_days, as_of)
-        parts.append(with_outcomes(joined.select(rows.columns), followed))
+        part = with_outcomes(joined.select(rows.columns), followed)
+        if interactions is not None:
+            caused = _costs(interactions, eve, horizon_days, as_of)
+            part = part.join(caused, on=JOIN_KEY, how="left", maintain_order="left")
+        parts.append(part)
     if not parts:
         return []
     whole, matrix = pl.concat(parts), np.concatenate(matrices)
@@ -98,8 +125,26 @@ def experiments(
     ]
 
 
+def _costs(interactions: Path, eve: date, horizon_days: int, as_of: date) -> pl.DataFrame:
+    """Add up what customers' interactions cost within the horizon, in currency."""
+    start = day_number(eve)
+    return (
+        pl.scan_parquet(interactions)
+        .filter(
+            pl.col("event_day").is_between(start + 1, start + horizon_days),
+            pl.col("known_day") <= day_number(as_of),
+            pl.col("cost_e4").is_not_null(),
+        )
+        .group_by(JOIN_KEY)
+        .agg(cost=pl.col("cost_e4").sum().cast(pl.Float64) / UNIT_E4)
+        .sort(JOIN_KEY)
+        .collect()
+    )
+
+
 def _experiment(action: str, rows: pl.DataFrame, matrix: NDArray[np.float32]) -> Experiment:
     mask = (rows["action"] == action).to_numpy()
+    recorded = "cost" in rows.columns and rows["cost"].is_not_null().any()
     own = rows.filter(mask)
     return Experiment(
         action,
@@ -109,4 +154,5 @@ def _experiment(action: str, rows: pl.DataFrame, matrix: NDArray[np.float32]) ->
         own["chance"].to_numpy(),
         own["purchased"].to_numpy(),
         own["net_spend"].to_numpy(),
+        cost=own["cost"].fill_null(0.0).to_numpy() if recorded else None,
     )

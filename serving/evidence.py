@@ -1,0 +1,210 @@
+"""What was measured of the actions of a playbook, beside what the playbook assumes.
+
+The playbook's range is a prior belief and the measurement updates it, as a normal prior is by a
+normal mean (e.g. Gelman et al. 2013, "Bayesian Data Analysis", section 2.5). People's ranges hold
+the truth about half of the time, whatever they were asked to cover (Soll and Klayman 2004,
+"Overconfidence in interval estimates"): low and high are read as the quartiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from serving.playbook import Action
+from serving.worth import Effects, probability_change
+from training.uplift.lift import Lift
+from training.uplift.lifts import Lifts
+from training.uplift.moderators import Moderators
+
+Floats = NDArray[np.float64]
+Provenance = Literal["assumed", "mixed", "measured"]
+
+QUARTILE = 0.6745
+NOT_TOLD, NOT_ASSUMED = 0.05, 0.95
+"""Shares of the evidence up to which an effect is called assumed, and from which measured."""
+SUREST = 0.02
+"""Nobody knows a relative change of spend better than this beforehand (a standard deviation)."""
+RECORDED = 3.0
+"""Errors above zero from which on incentives are seen to be recorded where they are redeemed."""
+WRONG = 0.05
+"""Chance that an action is called clear where none does anything."""
+BORNE_OUT = 2.33
+"""Errors by which the playbook's beliefs, or differences between customers, are to show."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured, one column for each action of a menu; d facts tell customers apart.
+
+    Attributes
+    ----------
+    share : float64 array of shape (k,)
+        How much of an effect is measured, 0 to 1; the rest is assumed.
+    level, level_error : float64 arrays of shape (k,)
+        Logarithm of the factor on expected net spend, and its standard error.
+    cost : float64 array of shape (k,)
+        What incentives cost per unit of expected net spend; NaN where the playbook says it.
+    caution : float
+        Errors by which measured effects are taken to be smaller when it is asked whether to act.
+    moderators
+        The facts.
+    centre, slope : float64 arrays of shape (k, d)
+        Where a customer's effect is the level, and what each fact adds.
+    slope_covariance : float64 array of shape (k, d, d)
+    """
+
+    share: Floats
+    level: Floats
+    level_error: Floats
+    cost: Floats
+    caution: float
+    moderators: Moderators
+    centre: Floats
+    slope: Floats
+    slope_covariance: Floats
+
+    @classmethod
+    def none(cls, count: int, moderators: Moderators | None = None) -> Evidence:
+        """Nothing was measured of so many actions."""
+        facts = moderators or Moderators()
+        d = len(facts.names)
+        return cls(
+            share=np.zeros(count),
+            level=np.zeros(count),
+            level_error=np.zeros(count),
+            cost=np.full(count, np.nan),
+            caution=0.0,
+            moderators=facts,
+            centre=np.zeros((count, d)),
+            slope=np.zeros((count, d)),
+            slope_covariance=np.zeros((count, d, d)),
+        )
+
+    @classmethod
+    def of(cls, actions: Sequence[Action], lifts: Lifts) -> Evidence:
+        """Weigh what was measured against what a playbook assumes."""
+        found = cls.none(len(actions), lifts.moderators)
+        effects = Effects.of(actions)
+        for place, action in enumerate(actions):
+            one = lifts.measured.get(action.key)
+            if one is None:
+                continue
+            found.share[place] = evidence_share(effects, place, one)
+            found.level[place], found.level_error[place] = one.level.value, one.level.error
+            found.centre[place] = one.centre
+            found.slope[place], found.slope_covariance[place] = lifts.differences(action.key)
+            if action.incentive is not None and one.cost is not None and one.cost.z > RECORDED:
+                found.cost[place] = one.cost.value
+        return replace(found, caution=caution_of(actions, lifts))
+
+    @property
+    def any(self) -> bool:
+        """Whether anything was measured of any action."""
+        return bool((self.share > 0).any())
+
+    @property
+    def differs(self) -> bool:
+        """Whether any action is believed to move some customers more than others."""
+        return bool(self.slope.any())
+
+    @cached_property
+    def log_terms(self) -> Floats:
+        """Coefficients of one and the facts in the logarithm of the factor, shape (1 + d, k)."""
+        at_zero = self.level - (self.centre * self.slope).sum(axis=1)
+        return np.vstack([at_zero, self.slope.T])
+
+    @cached_property
+    def terms(self) -> Floats:
+        """Coefficients of one, the facts and their products in its variance, (1 + d + d * d, k)."""
+        known = (self.centre[:, None, :] * self.slope_covariance).sum(axis=2)
+        at_zero = self.level_error**2 + (known * self.centre).sum(axis=1)
+        pairs = self.slope_covariance.reshape(len(self.share), -1)
+        return np.vstack([at_zero, -2 * known.T, pairs.T])
+
+
+def provenance(share: float) -> Provenance:
+    """Name where an effect comes from by how much of it is measured.
+
+    >>> [provenance(share) for share in (0.0, 0.5, 0.99)]
+    ['assumed', 'mixed', 'measured']
+    """
+    if share < NOT_TOLD:
+        return "assumed"
+    return "measured" if share > NOT_ASSUMED else "mixed"
+
+
+def evidence_share(effects: Effects, place: int, one: Lift) -> float:
+    """Give the weight of a measurement beside a playbook's belief about the same customers.
+
+    Examples
+    --------
+    A belief that an action raises a chance of a half by between 0 and 0.4 on the log-odds, so
+    spend by 0 to 20%, and a measurement that is three times as sharp, or one that says nothing:
+
+    >>> from training.uplift.curves import Estimate
+    >>> belief = Effects(np.array([[0.0], [0.2], [0.4]]), np.zeros((3, 1)), *[np.zeros(1)] * 4)
+    >>> def share(error):
+    ...     one = Lift(Estimate(0.0, error), None, (), (), (), (0.5,), (80.0,))
+    ...     return round(evidence_share(belief, 0, one), 2)
+    >>> share(0.146 / 3), share(10.0)
+    (0.9, 0.0)
+    """
+    low, _, high = assumed_gains(effects, place, one)
+    sd = max(float(high - low) / 2 / QUARTILE, SUREST)
+    return sd**2 / (sd**2 + one.level.error**2)
+
+
+def assumed_gains(effects: Effects, place: int, one: Lift) -> Floats:
+    """Say what a playbook assumes of those on whom was measured: relative changes of spend."""
+    chance, weight = np.array(one.chance), np.array(one.weight)
+    lift, more = effects.lift_log_odds[:, place, None], effects.lift_spend[:, place, None]
+    change = probability_change(chance, np.expm1(lift))
+    gain = (weight * (change + (chance + change) * more)).sum(axis=1)
+    ratio: Floats = gain / max(float((weight * chance).sum()), 1e-12)
+    return ratio
+
+
+def borne_out(actions: Sequence[Action], lifts: Lifts) -> tuple[float, float]:
+    """Say how much of what a playbook assumes has shown, over all actions that were measured.
+
+    Returns
+    -------
+    share, error
+        1 if effects are on the whole as assumed, 0 if there are none; infinitely uncertain where
+        nothing was measured. The weighted regression of what was measured on what was assumed.
+    """
+    effects = Effects.of(actions)
+    product = square = 0.0
+    for place, action in enumerate(actions):
+        one = lifts.measured.get(action.key)
+        if one is not None:
+            assumed = float(assumed_gains(effects, place, one)[1])
+            product += assumed * one.level.value / one.level.error**2
+            square += assumed**2 / one.level.error**2
+    return (product / square, square**-0.5) if square > 0 else (0.0, np.inf)
+
+
+def caution_of(actions: Sequence[Action], lifts: Lifts) -> float:
+    """Give the errors by which measured effects are taken to be smaller before anybody is treated.
+
+    Where the playbook's beliefs are borne out on the whole, or customers are found to differ, none:
+    the likeliest value decides, as costs the least on average. Where nothing shows that actions
+    do anything here, as many as leave one chance in twenty that any of them seems to; fewer where
+    several are clear (Benjamini and Hochberg 1995).
+    """
+    share, error = borne_out(actions, lifts)
+    if share > BORNE_OUT * error or lifts.spread[1] > BORNE_OUT**2 / 2:
+        return 0.0
+    z = np.sort([one.level.z for one in lifts.measured.values()])[::-1]
+    if not len(z):
+        return 0.0
+    bars = -ndtri(WRONG * np.arange(1, len(z) + 1) / len(z))
+    clear = np.flatnonzero(z > bars)
+    return float(bars[clear[-1] if len(clear) else 0])
