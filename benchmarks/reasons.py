@@ -36,6 +36,7 @@ from serving.teller import Teller
 from serving.topics import TOPICS
 from training.attribution import Attribution, Method, PathAttribution, tree_shap
 from training.dataset import TREE_CATEGORIES, TREE_FEATURES, tree_matrix
+from training.leaves import Leaves
 from training.registry import open_registry
 
 Float = NDArray[np.float64]
@@ -98,10 +99,12 @@ def fitted(matrix: Float, trees: int, leaves: int, objective: str = "binary") ->
 
 def generated(name: str, matrix: Float) -> Model:
     booster = fitted(matrix, *SIZES[name])
-    paths = PathAttribution.of(booster)
+    paths, leaves = PathAttribution.of(booster), Leaves.of(booster)
 
     def attribute(rows: Float, method: Method) -> Attribution:
-        return tree_shap(booster, rows) if method == "exact" else paths.attribute(booster, rows)
+        if method == "exact":
+            return tree_shap(booster, rows)
+        return paths.attribute(leaves.found(tree_matrix(rows)))
 
     labels = tuple(f"label {place}" for place in range(LABELS))
     vocabulary = Vocabulary(dict.fromkeys(catalogue.CATEGORIES, labels))

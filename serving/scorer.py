@@ -210,7 +210,7 @@ class Scorer:
         """
         if before is None:
             before = np.full(len(matrix), NOT_BEFORE, np.int8)
-        rows = self.bundle.read(matrix, threads)
+        rows = self.bundle.read(matrix, threads, reasons == "fast")
         predictions = self.bundle.predict_read(rows, threads)
         staged = self._stages.assign(self._asked(matrix, predictions), before)
         # Who never bought has no purchases to stop.

@@ -22,7 +22,7 @@ from training.attribution import PathAttribution
 from training.bundle import ScorerBundle
 from training.dataset import tree_matrix
 from training.leaves import FEW_ROWS, Leaves
-from training.trees import TREES_AT_ONCE as GROUP
+from training.leaves import TREES_AT_ONCE as GROUP
 from training.trees import correction
 
 
@@ -126,9 +126,11 @@ def test_many_trees_add_up_in_the_groups_of_many_rows():
     leaves = Leaves.of(trees)
     whole = correction(trees, matrix)
     paths = PathAttribution.of(trees)
-    split = paths.attribute(trees, matrix).contributions
+    all_found = leaves.found(rows)
+    assert leaves.sums(all_found, GROUP).tobytes() == whole.tobytes()
+    split = paths.attribute(all_found).contributions
     found = leaves.found(rows[:FEW_ROWS])
     few = leaves.sums(found, GROUP)
     assert few.tobytes() == whole[:FEW_ROWS].tobytes()
-    told = paths.attribute(trees, matrix[:FEW_ROWS], found=found).contributions
+    told = paths.attribute(found).contributions
     assert told.tobytes() == split[:FEW_ROWS].tobytes()

@@ -60,6 +60,7 @@ from training.dataset import (
 )
 from training.intervals import PROMISED, IntervalTable
 from training.labels import labels
+from training.leaves import Leaves
 from training.levels import Forecast, Level
 from training.prior import Prior, column
 from training.prospects import GROUPS, Conversion, NeverBought
@@ -681,7 +682,8 @@ def test_codes_are_learned_as_categories_and_not_as_numbers():
 def attributed(booster: lgb.Booster, matrix: Float, method: Method) -> Attribution:
     if method == "exact":
         return tree_shap(booster, matrix)
-    return PathAttribution.of(booster).attribute(booster, matrix)
+    leaves = Leaves.of(booster).found(training.dataset.tree_matrix(matrix))
+    return PathAttribution.of(booster).attribute(leaves)
 
 
 @pytest.mark.parametrize("method", ["fast", "exact"])
@@ -754,7 +756,7 @@ def test_only_features_on_the_path_are_credited():
         {"verbosity": -1, "num_threads": 1}, lgb.Dataset(rows, rows[:, only]), num_boost_round=3
     )
     matrix = np.zeros((5, len(catalogue.NAMES)))
-    added = PathAttribution.of(booster).attribute(booster, matrix).contributions
+    added = attributed(booster, matrix, "fast").contributions
     credited = {catalogue.NAMES[place] for place in np.flatnonzero(added.any(axis=0))}
     assert credited == {"lateness"}
 

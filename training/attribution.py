@@ -21,16 +21,15 @@ from scipy.special import logit
 
 from features import catalogue
 from training.dataset import TREE_FEATURES, tree_matrix
-from training.leaves import Places
+from training.leaves import CHUNK, FEW_ROWS, Places
 from training.prior import Prior, column, summary
 
 Float = NDArray[np.float64]
 Method = Literal["fast", "exact"]
 """How trees are attributed: along the paths, or by TreeSHAP at a hundredth of the speed."""
 
-CHUNK = 1024
 TREES_AT_ONCE = 125
-"""Rows and trees at a time, few enough for the cache of a processor."""
+"""Trees whose contributions are added up at a time, few enough for the cache of a processor."""
 
 _TREE_POSITION = np.array([catalogue.NAMES.index(name) for name in TREE_FEATURES])
 _RECENCY = catalogue.NAMES.index("recency_days")
@@ -78,38 +77,22 @@ class PathAttribution:
         )
         return cls(groups, sum(_value(tree["tree_structure"]) for tree in trees))
 
-    def attribute(
-        self,
-        booster: lgb.Booster | None,
-        matrix: Float,
-        threads: int = 1,
-        found: Places | None = None,
-    ) -> Attribution:
+    def attribute(self, found: Places) -> Attribution:
         """Attribute the trees' raw score.
 
         Parameters
         ----------
-        booster
-            That which the paths were read from.
         found
-            The place of each row's leaf in each of its trees, by which few rows are quicker, shape
+            The place of each row's leaf in every tree (:meth:`training.leaves.Leaves.found`), shape
             (n, trees).
         """
-        result = np.zeros((len(matrix), len(catalogue.NAMES)))
-        if booster is None or not self.groups:
-            return Attribution(result, 0.0)
-        if found is not None:
-            first = 0
+        result = np.zeros((len(found), len(catalogue.NAMES)))
+        for start in range(0, len(found), CHUNK):
+            rows, first = slice(start, start + CHUNK), 0
             for group in self.groups:
-                result[:, _TREE_POSITION] += group.of_leaves(found[:, group.first :] - first)
+                leaves = found[rows, group.first : group.first + group.trees] - first
+                result[rows, _TREE_POSITION] += group.contributions(leaves)
                 first += group.table.shape[0]
-            return Attribution(result, self.base)
-        for start in range(0, len(matrix), CHUNK):
-            rows = slice(start, start + CHUNK)
-            trees = tree_matrix(matrix[rows])
-            result[rows, _TREE_POSITION] = sum(
-                group.contributions(booster, trees, threads) for group in self.groups
-            )
         return Attribution(result, self.base)
 
 
@@ -119,27 +102,24 @@ class _Group:
 
     Attributes
     ----------
-    first
-        Place of the first in the booster.
+    first, trees
+        Place of the first in the booster, and how many there are.
     table
         Contribution of each feature that is split on above each leaf, all trees stacked, sparse,
         shape (leaves, features of the trees).
-    starts
-        First row of each tree in the table, shape (trees,).
     """
 
     first: int
+    trees: int
     table: Any
-    starts: NDArray[np.int32]
 
     @classmethod
     def of(cls, trees: Sequence[Mapping[str, Any]], first: int) -> _Group:
         leaves: list[dict[int, float]] = []
-        starts: list[int] = []
         for tree in trees:
-            starts.append(len(leaves))
+            start = len(leaves)
             leaves.extend({} for _ in range(tree["num_leaves"]))
-            _walk(tree["tree_structure"], {}, leaves, starts[-1])
+            _walk(tree["tree_structure"], {}, leaves, start)
         table = sparse.csr_matrix(
             (
                 np.array([value for leaf in leaves for value in leaf.values()], np.float64),
@@ -148,34 +128,22 @@ class _Group:
             ),
             shape=(len(leaves), len(TREE_FEATURES)),
         )
-        return cls(first, table, np.array(starts, np.int32))
+        return cls(first, len(trees), table)
 
-    def contributions(self, booster: lgb.Booster, rows: Float, threads: int) -> Float:
-        """Add up what each feature contributes over these trees, a row a customer."""
-        trees = len(self.starts)
-        found = booster.predict(
-            rows,
-            pred_leaf=True,
-            num_threads=threads,
-            start_iteration=self.first,
-            num_iteration=trees,
-        )
-        leaves = np.asarray(found, dtype=np.int32).reshape(-1, trees) + self.starts
-        # The leaves' own rows, one after the other: cheaper to count than a sparse product.
-        chosen = self.table[leaves.ravel()]
-        return _counted(chosen.indices, chosen.data, np.diff(chosen.indptr[::trees]))
-
-    def of_leaves(self, leaves: NDArray[np.int64]) -> Float:
-        """Do the same for few rows, whose leaves of these trees, and of others after, are given.
+    def contributions(self, leaves: Places) -> Float:
+        """Add up what each feature contributes over these trees, a row a customer.
 
         Parameters
         ----------
         leaves
-            Rows of the table, shape (n, trees or more).
+            Rows of the table, shape (n, trees).
         """
-        chosen = leaves[:, : len(self.starts)]
+        # The leaves' own rows, one after the other: cheaper to count than a sparse product.
+        if len(leaves) > FEW_ROWS:
+            chosen = self.table[leaves.ravel()]
+            return _counted(chosen.indices, chosen.data, np.diff(chosen.indptr[:: self.trees]))
         pointers = self.table.indptr
-        first, counts = pointers[chosen].ravel(), np.diff(pointers)[chosen]
+        first, counts = pointers[leaves].ravel(), np.diff(pointers)[leaves]
         ends = np.cumsum(counts)
         cells = np.arange(ends[-1]) + np.repeat(first - ends + counts.ravel(), counts.ravel())
         return _counted(self.table.indices[cells], self.table.data[cells], counts.sum(axis=1))

@@ -143,13 +143,13 @@ class Rows:
     safe
         The same with a neutral history for who has none.
     found
-        The leaves of few rows; None for many.
+        The leaves of few rows, and of those that are to be attributed.
     """
 
     matrix: Float
     prospect: NDArray[np.bool_]
     safe: Float
-    found: Found | None
+    found: Found
 
 
 @dataclass(frozen=True)
@@ -205,11 +205,17 @@ class ScorerBundle:
         """Predict for rows of features in the catalogue's order, NaN where unknown."""
         return self.predict_read(self.read(matrix, threads), threads)
 
-    def read(self, matrix: Float, threads: int = 1) -> Rows:
-        """Read rows of features as the models do, once for all that is asked of them."""
+    def read(self, matrix: Float, threads: int = 1, attributed: bool = False) -> Rows:
+        """Read rows of features as the models do, once for all that is asked of them.
+
+        Parameters
+        ----------
+        attributed
+            Fast attributions will be asked for, too.
+        """
         prospect = ~(column(matrix, "purchases") > 0)
         safe = _as_buyers(matrix, prospect)
-        return Rows(matrix, prospect, safe, self.trees.found(safe, threads))
+        return Rows(matrix, prospect, safe, self.trees.found(safe, threads, attributed))
 
     def predict_read(self, rows: Rows, threads: int = 1) -> Predictions:
         """Predict for rows that were read."""
@@ -269,16 +275,18 @@ class ScorerBundle:
         Base and contributions add up to the log-odds of ``churn_probability``, except where that
         is cut at :data:`training.calibration.BOUNDS`.
         """
-        return self.attribute_read(self.read(matrix, threads), method, threads)
+        return self.attribute_read(self.read(matrix, threads, method == "fast"), method, threads)
 
     def attribute_read(self, rows: Rows, method: Method, threads: int = 1) -> Attribution:
         """Split it for rows that were read."""
-        safe, found = rows.safe, None if rows.found is None else rows.found[0]
+        safe, (leaves, _) = rows.safe, rows.found
         churn = self.adjustment.churn
+        if leaves is None and method == "fast":
+            leaves, _ = self.trees.found(safe, threads, attributed=True)
         trees = (
             tree_shap(self.trees.churn, safe, threads)
-            if method == "exact"
-            else self.paths.attribute(self.trees.churn, safe, threads, found)
+            if leaves is None or method == "exact"
+            else self.paths.attribute(leaves)
         )
         prior = attribute_prior(self.prior, self.middle, safe, self.horizon_days)
         raw = prior.base + churn.tree_weight * trees.base - churn.centre

@@ -23,15 +23,15 @@ from training.dataset import LabelledDay, tree_matrix
 from training.judged import Judged
 from training.leaves import FEW_ROWS, Leaves, Places
 from training.rounds import Curve, curve
-from training.trees import TREES_AT_ONCE, Machine, Rows, Task, corrections, fit
+from training.trees import Machine, Rows, Task, corrections, fit
 from training.tuning.folds import folds
 from training.tuning.search import Tuned, tune
 from training.tuning.studies import Studies
 
 Float = NDArray[np.float64]
 Kind = Literal["lightgbm", "btyd"]
-Found = tuple[Places, Places]
-"""The leaves of some rows in the trees of both tasks, (n, trees) each."""
+Found = tuple[Places | None, Places | None]
+"""The leaves of some rows in the trees of churn and of spend, (n, trees) each, where known."""
 
 TUNING_FOLDS = 2
 TUNING_CUSTOMERS = 60_000
@@ -63,25 +63,37 @@ class Trees:
             Of :meth:`found`, where that was asked already.
         """
         places = found or self.found(matrix, threads)
-        if places is None:
-            churn, spend = corrections((self.churn, self.spend), matrix, threads)
-            return churn, spend
-        churn, spend = (
-            np.zeros(len(matrix)) if one is None else one.sums(at, TREES_AT_ONCE)
+        sums = [
+            None if one is None or at is None else one.sums(at)
             for one, at in zip(self.leaves, places, strict=True)
+        ]
+        left = [
+            booster if known is None else None
+            for booster, known in zip((self.churn, self.spend), sums, strict=True)
+        ]
+        churn, spend = (
+            added if known is None else known
+            for added, known in zip(corrections(left, matrix, threads), sums, strict=True)
         )
         return churn, spend
 
-    def found(self, matrix: Float, threads: int = 1) -> Found | None:
-        """Find the leaves of few rows, by which they are quicker; None for many."""
-        if not 0 < len(matrix) <= FEW_ROWS:
-            return None
+    def found(self, matrix: Float, threads: int = 1, attributed: bool = False) -> Found:
+        """Find the leaves of few rows, by which they are quicker.
+
+        Parameters
+        ----------
+        attributed
+            Those of churn are wanted of many rows too, as their attribution follows from them.
+        """
+        churn, spend = self.leaves
+        few = 0 < len(matrix) <= FEW_ROWS
+        if not few and not attributed:
+            return None, None
         rows = tree_matrix(matrix)
-        churn, spend = (
-            np.empty((len(rows), 0), np.int64) if one is None else one.found(rows, threads)
-            for one in self.leaves
+        return (
+            None if churn is None else churn.found(rows, threads),
+            None if spend is None or not few else spend.found(rows, threads),
         )
-        return churn, spend
 
     @cached_property
     def leaves(self) -> tuple[Leaves | None, Leaves | None]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from training.dataset import TREE_CATEGORIES, TREE_FEATURES, LabelledDay, tree_matrix
+from training.leaves import TREES_AT_ONCE
 from training.training_set import let_go
 
 Float = NDArray[np.float64]
@@ -58,9 +59,6 @@ BINNING = {"max_bin": 127, "feature_pre_filter": False, "min_data_in_bin": 10}
 
 PREDICTED_ROWS = 200_000
 """Rows that are copied at a time to be predicted."""
-TREES_AT_ONCE = 250
-"""Trees that rows go through at a time: 500 of 63 leaves, which no processor's cache near to it
-holds, take a sixth longer at once. One row takes longer in groups, so that they are large."""
 SINGLE_READS = 1000
 """Rows that are read one by one before the memory that their file took is given back."""
 
