@@ -47,7 +47,7 @@ from training import metrics
 from training.adjustment import NO_TREES
 from training.attribution import Attribution, Method, PathAttribution, tree_shap
 from training.btyd import BetaGeometric
-from training.bundle import CHURN_FILE, MANIFEST, SPEND_FILE, Predictions, ScorerBundle
+from training.bundle import CHURN_FILE, FORMAT, MANIFEST, SPEND_FILE, Predictions, ScorerBundle
 from training.calendar import enough_history, plan
 from training.calibration import BOUNDS, ChurnCalibration, SpendCalibration
 from training.dataset import (
@@ -233,9 +233,9 @@ def test_prospects_are_counted_apart_from_buyers_and_their_outcomes_kept(tmp_pat
         n: [("r", -5, -1.0, 0), ("s", 4, 20.0, 0)][: 2 if n == 40 else 1] for n in range(40, 44)
     }
     path = ledger_of({**buyers, **prospects}, tmp_path)
-    extra = {"quantity": None, "discount_e4": None, "category": None, "channel": None}
+    names = ("quantity", "discount_e4", "cost_e4", "category", "channel")
     pl.read_parquet(path).with_columns(
-        **{name: pl.lit(value, pl.Int64) for name, value in extra.items()}, is_product=True
+        **{name: pl.lit(None, pl.Int64) for name in names}, is_product=True
     ).with_columns(pl.col("category", "channel").cast(pl.String)).write_parquet(path)
     with engine("polars") as opened:
         table = compute_snapshot(opened, {"orders": path}, START)
@@ -639,7 +639,11 @@ def of_other_features(path: Path) -> None:
         (MANIFEST, Path.unlink, r"no readable manifest\.json; train and promote again"),
         (MANIFEST, lambda path: path.write_text("{"), r"no readable manifest\.json"),
         (MANIFEST, lambda path: path.write_text("{}"), r"stored in another layout \(None, this"),
-        (MANIFEST, of_a_former_layout, r"another layout \(1, this is 4\); run `lifecycle train`"),
+        (
+            MANIFEST,
+            of_a_former_layout,
+            rf"another layout \(1, this is {FORMAT}\); run `lifecycle train`",
+        ),
         (MANIFEST, of_other_features, "another version of the feature list"),
     ],
 )
