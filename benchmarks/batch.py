@@ -77,7 +77,7 @@ def run(way: str, folder: Path, threads: int) -> Run:
     started = time.perf_counter(), time.process_time()
     write_day(
         context, store, scorer, customers, DAY, folder / f"{way}.parquet", "key",
-        "none" if way == "none" else "fast", "en",
+        "none" if way == "none" else "fast", ("en", "stages"),
     )  # fmt: skip
     ended = time.perf_counter(), time.process_time()
     return Run(ended[0] - started[0], ended[1] - started[1], peak_mib())

@@ -65,6 +65,7 @@ COLUMNS: tuple[ScoreColumn, ...] = (
     ScoreColumn("risk_band", "text", "low, mid or high churn probability for this company"),
     ScoreColumn("value_band", "text", "low, mid or high value over 12 months for this company"),
     ScoreColumn("lifecycle_stage", "text", "one of eight stages"),
+    ScoreColumn("stage_label", "text", "that in the words that were asked for", looked_up=False),
     ScoreColumn("stage_before", "text", "that in the newest scores of an earlier day"),
     ScoreColumn("stage_rule", "text", "the rule behind the stage", looked_up=False),
     ScoreColumn("reasons", "texts", "why the churn probability is what it is", looked_up=False),

@@ -349,6 +349,12 @@ class ServingSettings(Section):
         "refuse", description="marketing to customers of unknown consent: refuse, or plan only"
     )
     playbook: Path | None = Field(None, description="playbook file; default: the one shipped")
+    language: Literal["en", "zh"] = Field(
+        "en", description="of answers and scores that ask for none: English or Chinese"
+    )
+    vocabulary: Literal[
+        "stages", "four_way", "acquisition_retention", "relationship", "journey"
+    ] = Field("stages", description="whose words stages are told in, likewise")
     stage_rules: Path | None = Field(
         None, description="file of the stages' rules; default: the one shipped"
     )

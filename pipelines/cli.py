@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pipelines.context import Context
     from serving.reasons import Reasons
     from serving.sentences import Language
+    from training.stages import Vocabulary
 
 DEFAULT_WORKSPACE = "workspace"
 Body = Callable[..., dict[str, Any]]
@@ -465,9 +466,12 @@ def promote(
 @click.option(
     "--lang",
     type=click.Choice(("en", "zh")),
-    default="en",
-    show_default=True,
-    help="Of the reasons: English or Chinese.",
+    help="Of the reasons and the stages' words; default: serving.language.",
+)
+@click.option(
+    "--vocabulary",
+    type=click.Choice(("stages", "four_way", "acquisition_retention", "relationship", "journey")),
+    help="Whose words stage_label is in; default: serving.vocabulary.",
 )
 def score(
     context: Context,
@@ -477,7 +481,8 @@ def score(
     out: str | None,
     table: str,
     reasons: Reasons,
-    lang: Language,
+    lang: Language | None,
+    vocabulary: Vocabulary | None,
 ) -> dict[str, Any]:
     """Score every customer known on a day.
 
@@ -492,7 +497,7 @@ def score(
     from pipelines.score import score as job  # noqa: PLC0415
 
     with terminal.progress():
-        report = job(context, as_of, out, reasons, lang, table)
+        report = job(context, as_of, out, reasons, lang, table, vocabulary)
     _show_stages(terminal, report.as_of, report.currency, report.stages)
     sentences = [f"{report.customers:,} customers in {report.file}"]
     if report.delivered is not None and report.delivered.before:

@@ -112,7 +112,7 @@ def stage_rows(stages: Sequence[Mapping[str, object]]) -> list[list[str]]:
         named = actions.items() if isinstance(actions, Mapping) else ()
         rows.append(
             [
-                str(stage["stage"]),
+                _named(stage),
                 f"{stage['customers']:,}",
                 f"{stage['churn_probability']:.2f}",
                 f"{stage['expected_spend']:,.0f}",
@@ -122,6 +122,13 @@ def stage_rows(stages: Sequence[Mapping[str, object]]) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def _named(stage: Mapping[str, object]) -> str:
+    """Name a stage by its key, and by its label where that says something else."""
+    key, label = str(stage["stage"]), str(stage["label"])
+    said = label.casefold().replace(", ", "_").replace(" ", "_")
+    return key if said == key else f"{key} {label}"
 
 
 STAGE_COLUMNS = (

@@ -21,7 +21,7 @@ from serving.reasons import Reasons
 from serving.scorer import Scorer
 from serving.sentences import LANGUAGES, Language
 from training.stage_rules import load_stage_rules
-from training.stages import STAGES
+from training.stages import STAGES, VOCABULARIES, Vocabulary
 from training.staging import NOT_BEFORE
 
 Float = NDArray[np.float64]
@@ -99,7 +99,8 @@ def _replayed(context: Context, decision: Decision) -> ReplayReport:
     reasons: Reasons = decision.reasons  # type: ignore[assignment]
     language: Language = decision.language  # type: ignore[assignment]
     before = _before(decision.answer)
-    again = _answer(scorer, matrix, before, reasons, language)
+    vocabulary: Vocabulary = decision.vocabulary  # type: ignore[assignment]
+    again = _answer(scorer, matrix, before, reasons, language, vocabulary)
     (name,) = decision_ids(scorer.deciders, [decision.customer_id], matrix, before)
     again |= {"customer_id": decision.customer_id, "decision_id": name}
     differences = _differences(decision.answer, again, sorted(decision.answer | again))
@@ -153,9 +154,13 @@ def _replayed_batch(context: Context, row: dict[str, Any]) -> ReplayReport:
         )
     said = {**row, "as_of": row["as_of"].isoformat()}
     reasons: Reasons = row["reasons_method"]
-    tried = [_answer(scorer, matrix, before, reasons, language) for language in LANGUAGES]
-    # A file does not say in which language it tells its reasons.
-    told = ("reasons", "stage_rule", "action_name", "action_note")
+    tried = [
+        _answer(scorer, matrix, before, reasons, language, vocabulary)
+        for language in LANGUAGES
+        for vocabulary in VOCABULARIES
+    ]
+    # A file does not say in which language and vocabulary it was written.
+    told = ("reasons", "stage_rule", "stage_label", "action_name", "action_note")
     again = min(
         tried, key=lambda one: [one[name] for name in told] != [said[name] for name in told]
     )
@@ -177,10 +182,15 @@ def _replayed_batch(context: Context, row: dict[str, Any]) -> ReplayReport:
 
 
 def _answer(
-    scorer: Scorer, matrix: Float, before: Codes, reasons: Reasons, language: Language
+    scorer: Scorer,
+    matrix: Float,
+    before: Codes,
+    reasons: Reasons,
+    language: Language,
+    vocabulary: Vocabulary,
 ) -> dict[str, Any]:
     scores = scorer.score(matrix, reasons=reasons, language=language, before=before)
-    (answer,) = scorer.answers(scores)
+    (answer,) = scorer.answers(scores, vocabulary)
     return answer
 
 

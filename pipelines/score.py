@@ -35,6 +35,9 @@ from serving.score_files import read_scores, write_scores
 from serving.scorer import Scorer
 from serving.sentences import Language
 from serving.stage_summary import SUMMARISED, StageSummary
+from training.stages import Vocabulary, stage_labels
+
+Words = tuple[Language, Vocabulary]
 
 TABLE = "lifecycle_scores"
 """Table of a database that scores go to, unless another is named."""
@@ -73,8 +76,9 @@ def score(
     as_of: date | None,
     out: str | None = None,
     reasons: Reasons = "fast",
-    language: Language = "en",
+    language: Language | None = None,
     table: str = TABLE,
+    vocabulary: Vocabulary | None = None,
 ) -> ScoreReport:
     """Score every customer known by the end of a day.
 
@@ -84,6 +88,8 @@ def score(
 
     Parameters
     ----------
+    language, vocabulary
+        Of the sentences, and of the stages' labels; None: as the settings say.
     out
         Another place for the scores: a Parquet or CSV file, or the address of a PostgreSQL
         database.
@@ -100,6 +106,8 @@ def score(
         Nothing is ingested or promoted.
     """
     watch = Stopwatch()
+    language = language or context.settings.serving.language
+    vocabulary = vocabulary or context.settings.serving.vocabulary
     if out is not None and not is_database(out):
         check_file(out)
     context.workspace.require()
@@ -118,18 +126,19 @@ def score(
         put_online(context, ledger, store, day)
         path = scores_path(context.workspace, ledger.customer_id_type, day)
         former = FormerStages(context.workspace, ledger.customer_id_type).before(day)
-        key = scores_key(scorer, context.snapshot_key(ledger, day), reasons, language, former)
+        words = language, vocabulary
+        key = scores_key(scorer, context.snapshot_key(ledger, day), reasons, words, former)
         computed = stored_key(path) != key
         if computed:
             for kind, version, file in scorer.files(context.settings.serving):
                 keep_file(context.workspace.decisions, kind, version, file.read_bytes())
             customers = known_customers(context.workspace, ledger, day)
-            write_day(context, store, scorer, customers, day, path, key, reasons, language, former)
+            write_day(context, store, scorer, customers, day, path, key, reasons, words, former)
         state = store.state
         if state is not None and state.as_of == day:
             store.materialise_scores(key)
         delivered = None if out is None else _deliver(context, path, out, table)
-    summary = StageSummary()
+    summary = StageSummary(stage_labels(vocabulary, language))
     for batch in read_scores(path, list(SUMMARISED)):
         summary.add(batch)
     return ScoreReport(
@@ -150,7 +159,7 @@ def scores_key(
     scorer: Scorer,
     snapshot_key: str,
     reasons: Reasons,
-    language: Language,
+    words: Words,
     former: DayStages | None,
 ) -> str:
     """Name the scores of a day by all that they follow from."""
@@ -158,7 +167,7 @@ def scores_key(
         scorer.deciders,
         snapshot_key,
         reasons,
-        language,
+        *words,
         former.key if former is not None else "",
         str(VERSION),
         __version__,
@@ -175,7 +184,7 @@ def write_day(
     path: Path,
     key: str,
     reasons: Reasons,
-    language: Language,
+    words: Words,
     former: DayStages | None = None,
 ) -> None:
     """Score a day's customers, a batch at a time, into a file that takes its place when whole."""
@@ -188,7 +197,9 @@ def write_day(
         for rows in store.historical_batches(customers, as_of, CHUNK):
             matrix = matrix_of(pa.Table.from_batches([rows]), scorer.bundle.vocabulary)
             ids = rows.column("customer_id")
-            yield score_batch(scorer, ids, matrix, threads, reasons, language, scored_at, former)
+            yield score_batch(
+                scorer, ids, matrix, threads, reasons, words[0], scored_at, former, words[1]
+            )
             done += rows.num_rows
             context.say("scoring", done, len(customers))
 

@@ -19,7 +19,8 @@ from serving.former_stages import DayStages
 from serving.reasons import Reasons
 from serving.scorer import Scorer, Scores
 from serving.sentences import Language
-from training.stages import STAGES
+from training.stages import STAGES, stage_labels
+from training.stages import Vocabulary as StageWords
 
 Float = NDArray[np.float64]
 
@@ -52,6 +53,7 @@ def score_batch(
     language: Language = "en",
     scored_at: datetime | None = None,
     former: DayStages | None = None,
+    vocabulary: StageWords = "stages",
 ) -> pa.RecordBatch:
     """Score some customers.
 
@@ -77,7 +79,7 @@ def score_batch(
     scores = scorer.score(matrix, threads, reasons, language, before)
     ids = decision_ids(scorer.deciders, names, matrix, before)
     moment = scored_at or datetime.now(UTC)
-    columns = _columns(scorer, scores, len(matrix), moment)
+    columns = _columns(scorer, scores, len(matrix), moment, vocabulary)
     columns |= {JOIN_KEY: customers, "decision_id": pa.array(ids, pa.string())}
     schema = score_schema(customers.type)
     return pa.record_batch([columns[name] for name in schema.names], schema=schema)
@@ -102,13 +104,16 @@ def score_table(
     return pa.Table.from_batches(parts, score_schema(features[JOIN_KEY].type))
 
 
-def _columns(scorer: Scorer, scores: Scores, rows: int, moment: datetime) -> dict[str, pa.Array]:
+def _columns(
+    scorer: Scorer, scores: Scores, rows: int, moment: datetime, vocabulary: StageWords
+) -> dict[str, pa.Array]:
     predictions, chosen = scores.predictions, scores.choices
     words, offered = scorer.words[scores.language], scores.offered
     labelled: dict[str, tuple[Sequence[Any], NDArray[Any]]] = {
         "risk_band": (BANDS, scores.risk),
         "value_band": (BANDS, scores.value),
         "lifecycle_stage": (STAGES, scores.stage),
+        "stage_label": (stage_labels(vocabulary, scores.language), scores.stage),
         "stage_before": (STAGES, scores.before),
         "stage_rule": (scorer.stage_texts[scores.language], scores.stage_rule),
         "action": (chosen.keys, chosen.action_index),

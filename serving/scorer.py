@@ -30,7 +30,7 @@ from training.bundle import Predictions, Rows, ScorerBundle
 from training.registry import Registry, ScorerVersion
 from training.stage_rules import SHIPPED as STAGE_RULES
 from training.stage_rules import StageRules, load_stage_rules
-from training.stages import STAGES
+from training.stages import STAGES, Vocabulary, stage_labels
 from training.staging import NOT_BEFORE, CompanyStages
 
 Float = NDArray[np.float64]
@@ -323,8 +323,14 @@ class Scorer:
             for language in LANGUAGES
         }
 
-    def answers(self, scores: Scores) -> list[dict[str, Any]]:
-        """Spell out each customer's answer as the endpoint gives it."""
+    def answers(self, scores: Scores, vocabulary: Vocabulary = "stages") -> list[dict[str, Any]]:
+        """Spell out each customer's answer as the endpoint gives it.
+
+        Parameters
+        ----------
+        vocabulary
+            Whose words the stages are told in, beside our own.
+        """
         chosen = scores.choices
         flags = zip(
             scores.predictions.prospect.tolist(),
@@ -336,10 +342,12 @@ class Scorer:
         texts = self.stage_texts[scores.language]
         words = self.words[scores.language]
         offered = scores.offered.tolist()
+        labels = stage_labels(vocabulary, scores.language)
         columns: dict[str, list[Any]] = {
             "as_of": [day_of(day).isoformat() for day in scores.as_of_day.tolist()],
             **{name: values.tolist() for name, values in scores.predictions.numbers().items()},
             "lifecycle_stage": [STAGES[stage] for stage in stages],
+            "stage_label": [labels[stage] for stage in stages],
             "stage_before": [
                 STAGES[stage] if stage >= 0 else None for stage in scores.before.tolist()
             ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,16 @@ _NUMBERS = SUMMARISED[2:]
 
 
 class StageSummary:
-    """Adds scores up, batch by batch."""
+    """Adds scores up, batch by batch.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    labels
+        What each of :data:`training.stages.STAGES` is called.
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._labels = labels
         self.customers = 0
         self._counts = np.zeros(len(STAGES), np.int64)
         self._sums = {name: np.zeros(len(STAGES)) for name in _NUMBERS}
@@ -48,6 +56,7 @@ class StageSummary:
         total = {name: float(sums[place]) for name, sums in self._sums.items()}
         return {
             "stage": STAGES[place],
+            "label": self._labels[place],
             "customers": customers,
             "churn_probability": total["churn_probability"] / customers,
             "expected_spend": total["expected_spend"],

@@ -144,7 +144,15 @@ def post(endpoint: Endpoint, route: str, body: dict[str, Any]) -> httpx.Response
 
 
 @pytest.mark.parametrize(
-    "asked", [{}, {"reasons": "exact"}, {"reasons": "none"}, {"lang": "zh"}], ids=str
+    "asked",
+    [
+        {},
+        {"reasons": "exact"},
+        {"reasons": "none"},
+        {"lang": "zh"},
+        {"lang": "zh", "vocabulary": "relationship"},
+    ],
+    ids=str,
 )
 def test_every_answer_comes_again_to_the_last_digit(answered: Any, asked: dict[str, str]):
     endpoint, workspace = answered
@@ -230,8 +238,9 @@ def test_the_stage_before_holds_batch_endpoint_and_replay_alike(
     week = (date.fromisoformat(shop.LAST_DAY) - timedelta(days=7)).isoformat()
     succeed(root, "score", "--as-of", week, "--reasons", "none")
     # What was scored without an earlier day does not stand any more; now it does.
+    words = ("--lang", "zh", "--vocabulary", "journey")
     told = [
-        succeed(root, "score", "--as-of", shop.LAST_DAY, "--reasons", "none", "--lang", "zh")
+        succeed(root, "score", "--as-of", shop.LAST_DAY, "--reasons", "none", *words)
         for _ in range(2)
     ]
     assert [one["computed"] for one in told] == [True, False]
@@ -251,12 +260,14 @@ def test_the_stage_before_holds_batch_endpoint_and_replay_alike(
     endpoint = Endpoint.of(Workspace(root), settings)
     endpoint.live.refresh()
     ids = [*held["customer_id"][:3], *scores["customer_id"][:30]]
-    said = post(endpoint, "/customers/score", {"customer_ids": ids, "lang": "zh"}).json()
+    said = post(
+        endpoint, "/customers/score", {"customer_ids": ids, "lang": "zh", "vocabulary": "journey"}
+    ).json()
     endpoint.stop()
     rows = {row["customer_id"]: row for row in scores.iter_rows(named=True)}
     for answer in said["results"]:
         row = rows[answer["customer_id"]]
-        for name in ("decision_id", "lifecycle_stage", "stage_before", "stage_rule"):
+        for name in ("decision_id", "lifecycle_stage", "stage_label", "stage_before", "stage_rule"):
             assert answer[name] == row[name]
     # The rules of that day are kept: the setting may be another by now.
     (root / "lifecycle.yaml").unlink()

@@ -102,6 +102,9 @@ def fit_thresholds(
     active = column(matrix, "recency_days") <= silent
     if not active.any():
         active = np.ones(len(matrix), dtype=bool)
+    # Under a contract that ends later than is foretold, no order says nothing of leaving.
+    open_ = active & ~(column(matrix, "contract_days_left") > silent)
+    told = churn_probability[open_ if open_.any() else active]
     gaps = column(matrix, "gap_mean_days")
     usual = float(np.nanmedian(gaps)) if np.isfinite(gaps).any() else float("nan")
     fitted = float(np.clip(usual if np.isfinite(usual) else 30.0, 14.0, horizon_days))
@@ -112,8 +115,8 @@ def fit_thresholds(
     return StageThresholds(
         silent_days=silent,
         activation_days=float(activation_days) if activation_days is not None else round(fitted),
-        churn_high=float(np.quantile(churn_probability[active], CHURN_HIGH_QUANTILE)),
-        churn_low=float(np.quantile(churn_probability[active], CHURN_LOW_QUANTILE)),
+        churn_high=float(np.quantile(told, CHURN_HIGH_QUANTILE)),
+        churn_low=float(np.quantile(told, CHURN_LOW_QUANTILE)),
         value_high=_holds_share(annual_value[active], VALUE_SHARE),
         lateness_high=float(np.clip(late, 1.5, 4.0)),
         company_gap_days=usual,

@@ -15,10 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, LiteralString
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from features import catalogue
-from features.edited import Entry, Form, Text, digest, load_edited, mistake
+from features.edited import Entry, Form, Place, Text, digest, load_edited, mistake
 from training.expressions import Expression, ExpressionError, Kind, parse
 from training.population import StageThresholds
 from training.stages import STAGES
@@ -40,12 +40,19 @@ def _known_stage(stage: str) -> str:
     return stage
 
 
+def _spelt(given: object) -> object:
+    """Take a number that stands alone as an expression too."""
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    return repr(given) if is_number else given
+
+
 Stage = Annotated[str, AfterValidator(_known_stage)]
+Said = Annotated[Text, BeforeValidator(_spelt)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
-class Stay(Entry):
-    """What must still hold for who was in the stage before, and how that is said."""
+class Condition(Entry):
+    """What must hold, and how that is said."""
 
     when: Text
     en: Text
@@ -53,12 +60,16 @@ class Stay(Entry):
 
 
 class StageRule(Entry):
-    """What must hold for a stage, and how that is said; without ``when``, whoever is left."""
+    """What must hold for a stage, and how that is said; without ``when``, whoever is left.
+
+    Any one of ``also`` gives the stage too, and ``stay`` to who was in it before.
+    """
 
     when: Text | None = None
     en: Text
     zh: Text
-    stay: Stay | None = None
+    also: tuple[Condition, ...] = ()
+    stay: Condition | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,7 @@ class Clause:
 class StageRules(Entry):
     """All stages in the order in which their rules are tried, and names for what rules share."""
 
-    names: dict[Name, Text] = Field(default_factory=dict)
+    names: dict[Name, Said] = Field(default_factory=dict)
     stages: dict[Stage, StageRule]
 
     @model_validator(mode="after")
@@ -100,8 +111,8 @@ class StageRules(Entry):
                     "it has no when, so that no stage below it would ever be reached; add one",
                     at=("stages", stage),
                 )
-        for key in ("when", "stay"):
-            if getattr(self.stages[last], key) is not None:
+        for key in ("when", "also", "stay"):
+            if getattr(self.stages[last], key):
                 raise mistake(
                     "the last stage takes whoever is left; remove its {key}, or move it up",
                     key=key,
@@ -152,13 +163,14 @@ class StageRules(Entry):
         ]
         told = {name: names[name] for name in company}
         for stage, rule in self.stages.items():
-            said: list[tuple[StageRule | Stay, tuple[str, ...]]] = [(rule, ("stages", stage))]
+            said: list[tuple[StageRule | Condition, Place]] = [(rule, ("stages", stage))]
+            said += [(one, ("stages", stage, "also", at)) for at, one in enumerate(rule.also)]
             if rule.stay is not None:
                 said.append((rule.stay, ("stages", stage, "stay")))
             for entry, place in said:
                 yield Clause(
                     STAGES.index(stage),
-                    isinstance(entry, Stay),
+                    entry is rule.stay,
                     None if entry.when is None else _truth(entry.when, names, (*place, "when")),
                     _wording(entry.en, told, (*place, "en")),
                     _wording(entry.zh, told, (*place, "zh")),
@@ -198,23 +210,21 @@ def load_stage_rules(path: Path | None = None) -> StageRules:
 _REFUSED: LiteralString = "{reason}"
 
 
-def _expression(
-    text: str, names: Mapping[str, Kind | Expression], at: tuple[str, ...]
-) -> Expression:
+def _expression(text: str, names: Mapping[str, Kind | Expression], at: Place) -> Expression:
     try:
         return parse(text, names)
     except ExpressionError as error:
         raise mistake(_REFUSED, reason=str(error), at=at) from None
 
 
-def _truth(text: str, names: Mapping[str, Kind | Expression], at: tuple[str, ...]) -> Expression:
+def _truth(text: str, names: Mapping[str, Kind | Expression], at: Place) -> Expression:
     found = _expression(text, names, at)
     if found.kind != "truth":
         raise mistake("it is a number; compare it with something", at=at)
     return found
 
 
-def _wording(text: str, names: Mapping[str, Kind | Expression], at: tuple[str, ...]) -> Wording:
+def _wording(text: str, names: Mapping[str, Kind | Expression], at: Place) -> Wording:
     try:
         return Wording.parse(text, names)
     except ExpressionError as error:

@@ -57,7 +57,8 @@ class CompanyStages:
     ...     activation_days=30, churn_high=0.7, churn_low=0.3, value_high=200, lateness_high=2,
     ...     company_gap_days=40))
     >>> def stage(purchases, recency, tenure, gaps, churn=0.5, value=100, intent=0):
-    ...     row = dict(purchases=purchases, recency_days=recency, tenure_days=tenure,
+    ...     row = dict.fromkeys(company.asked, np.nan)
+    ...     row |= dict(purchases=purchases, recency_days=recency, tenure_days=tenure,
     ...         gap_mean_days=gaps[0], gap_last_days=gaps[1], lateness=recency / gaps[0],
     ...         intent_90d=intent, churn_probability=churn, annual_value=value)
     ...     columns = {name: np.array([cell], dtype=float) for name, cell in row.items()}

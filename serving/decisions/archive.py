@@ -40,6 +40,7 @@ SCHEMA = pa.schema(
         ("stage_rules", pa.string()),
         ("consent_unknown", pa.string()),
         ("language", pa.string()),
+        ("vocabulary", pa.string()),
         ("reasons", pa.string()),
         ("features", pa.binary()),
         ("answer", pa.string()),
@@ -73,6 +74,7 @@ class Decision:
     stage_rules: str
     consent_unknown: str
     language: str
+    vocabulary: str
     reasons: str
     features: bytes
     answer: dict[str, Any]
@@ -215,6 +217,7 @@ def _rows(decided: Iterator[Decided]) -> Iterator[dict[str, Any]]:
                 "stage_rules": one.stage_rules,
                 "consent_unknown": one.consent_unknown,
                 "language": one.language,
+                "vocabulary": one.vocabulary,
                 "reasons": one.reasons,
                 "features": one.features[place * width : (place + 1) * width],
                 "answer": msgspec.json.encode(one.answers[place]).decode(),

@@ -58,6 +58,7 @@ class Decided(Struct, frozen=True):
     features: bytes
     answers: list[Any]
     stage_rules: str = ""
+    vocabulary: str = "stages"
 
 
 class Journal:

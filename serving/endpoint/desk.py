@@ -49,6 +49,7 @@ from serving.endpoint.rows import checked_row
 from serving.reasons import Reasons
 from serving.scorer import Scorer
 from serving.sentences import Language
+from training.stages import Vocabulary
 
 Float = NDArray[np.float64]
 Codes = NDArray[np.int8]
@@ -247,7 +248,13 @@ class Desk:
         self._metrics.answered(answers, 0)
         return self._response(answering, asked, answers, [])
 
-    def view(self, customer: str, language: Language, asked: Asked) -> CustomerView:
+    def view(
+        self,
+        customer: str,
+        language: Language | None,
+        vocabulary: Vocabulary | None,
+        asked: Asked,
+    ) -> CustomerView:
         """Show all that is known and said of a customer.
 
         Raises
@@ -263,7 +270,7 @@ class Desk:
             raise _unknown([customer], answering)
         archive = self._recorder.archive if self._recorder is not None else None
         past = history_of(key, archive, self._scores, MOST_HISTORY)
-        body = CustomersRequest([key], "exact", language)
+        body = CustomersRequest([key], "exact", language, vocabulary)
         (answers,) = self._answers(answering, [Part(body, asked, matrix, [key])])
         self._metrics.answered(answers, 0)
         return CustomerView(
@@ -354,11 +361,11 @@ class Desk:
     def _answers(self, answering: Answering, parts: Sequence[Part]) -> list[list[Answer]]:
         """Score the rows of some requests, those at once that want the same, and keep each."""
         scorer = answering.scorer
-        alike: dict[tuple[Reasons, Language], list[int]] = {}
+        alike: dict[tuple[Reasons, Language, Vocabulary], list[int]] = {}
         for place, part in enumerate(parts):
-            alike.setdefault((part.body.reasons, part.body.lang), []).append(place)
+            alike.setdefault((part.body.reasons, *self._words(part.body)), []).append(place)
         answers: list[list[Answer]] = [[] for _ in parts]
-        for (reasons, language), places in alike.items():
+        for (reasons, language, vocabulary), places in alike.items():
             matrix = np.concatenate([parts[place].matrix for place in places])
             customers = [one for place in places for one in parts[place].customers]
             before = self._before(answering, customers, matrix)
@@ -372,7 +379,7 @@ class Desk:
                 scores = scorer.score(rows, reasons=reasons, language=language, before=before[step])
                 said += [
                     Answer(customer_id=customers[at], decision_id=ids[at], **answer)
-                    for at, answer in enumerate(scorer.answers(scores), start=start)
+                    for at, answer in enumerate(scorer.answers(scores, vocabulary), start=start)
                 ]
             start = 0
             for place in places:
@@ -381,6 +388,13 @@ class Desk:
                 if said[own]:
                     self._record(answering, parts[place], ids[own], said[own], before[own])
         return answers
+
+    def _words(self, body: Scored) -> tuple[Language, Vocabulary]:
+        """In which language and vocabulary a request wants its answers."""
+        return (
+            body.lang or self._settings.language,
+            body.vocabulary or self._settings.vocabulary,
+        )
 
     def _before(
         self, answering: Answering, customers: Sequence[CustomerId | None], matrix: Float
@@ -404,6 +418,7 @@ class Desk:
         if self._recorder is None:
             return
         scorer = answering.scorer
+        language, vocabulary = self._words(part.body)
         decided = Decided(
             request_id=part.asked.request_id,
             at=time.time_ns() // 1000,
@@ -412,8 +427,9 @@ class Desk:
             model_version=scorer.model_version,
             playbook=scorer.playbook_version,
             stage_rules=scorer.stage_rules_version,
+            vocabulary=vocabulary,
             consent_unknown=scorer.consent_unknown,
-            language=part.body.lang,
+            language=language,
             reasons=part.body.reasons,
             shadow=False,
             decision_ids=ids,

@@ -10,6 +10,7 @@ from features import catalogue
 from features.ingest.contract import Table
 from serving.reasons import Reasons
 from serving.sentences import Language
+from training.stages import Vocabulary
 
 MOST_ROWS = 1000
 MOST_EXACT = 100
@@ -32,6 +33,12 @@ LanguageAsked = Annotated[
 ]
 
 
+VocabularyAsked = Annotated[
+    Vocabulary,
+    Meta(description="whose words stage_label is in; default: serving.vocabulary in the settings"),
+]
+
+
 class CustomersRequest(Struct, forbid_unknown_fields=True):
     """Customers to score from the online feature store."""
 
@@ -45,7 +52,8 @@ class CustomersRequest(Struct, forbid_unknown_fields=True):
         ),
     ]
     reasons: ReasonsAsked = "fast"
-    lang: LanguageAsked = "en"
+    lang: LanguageAsked | None = None
+    vocabulary: VocabularyAsked | None = None
 
 
 def _feature_properties() -> dict[str, Any]:
@@ -86,7 +94,8 @@ class FeaturesRequest(Struct, forbid_unknown_fields=True):
 
     rows: Annotated[list[FeatureRow], Meta(min_length=1, max_length=MOST_ROWS)]
     reasons: ReasonsAsked = "fast"
-    lang: LanguageAsked = "en"
+    lang: LanguageAsked | None = None
+    vocabulary: VocabularyAsked | None = None
 
 
 class EventsRequest(Struct, forbid_unknown_fields=True):
@@ -131,7 +140,8 @@ class ForesightRequest(Struct, forbid_unknown_fields=True):
         ),
     ]
     reasons: ReasonsAsked = "fast"
-    lang: LanguageAsked = "en"
+    lang: LanguageAsked | None = None
+    vocabulary: VocabularyAsked | None = None
 
 
 class RejectedEvent(Struct):
@@ -214,6 +224,9 @@ class Answer(Struct):
     clv_24m_lower: float
     clv_24m_upper: float
     lifecycle_stage: str
+    stage_label: Annotated[
+        str, Meta(description="the stage in the vocabulary and language that were asked for")
+    ]
     stage_before: Annotated[
         str | None,
         Meta(description="the stage in the newest scores of an earlier day; null: there are none"),

@@ -22,6 +22,8 @@ from serving.endpoint.messages import (
     ScoreResponse,
     StateResponse,
 )
+from serving.sentences import LANGUAGES
+from training.stages import VOCABULARIES
 
 EXAMPLES = Path(__file__).with_name("examples.json")
 """Requests and answers of the demo, by path: what the document shows."""
@@ -41,8 +43,14 @@ _FAILURES = {
 _LANG = {
     "name": "lang",
     "in": "query",
-    "description": "of the reasons",
-    "schema": {"enum": ["en", "zh"], "default": "en"},
+    "description": "of the reasons and of the stage's words; default: serving.language",
+    "schema": {"enum": list(LANGUAGES)},
+}
+_VOCABULARY = {
+    "name": "vocabulary",
+    "in": "query",
+    "description": "whose words stage_label is in; default: serving.vocabulary",
+    "schema": {"enum": list(VOCABULARIES)},
 }
 _CUSTOMER = {
     "name": "customer_id",
@@ -74,7 +82,7 @@ ROUTES: dict[str, Described] = {
         None,
         CustomerView,
         "score",
-        (_CUSTOMER, _LANG),
+        (_CUSTOMER, _LANG, _VOCABULARY),
     ),
     "/v1/features/score": Described(
         "post", "Score features given in the request", FeaturesRequest, ScoreResponse, "score"

@@ -38,6 +38,7 @@ from serving.endpoint.openapi import PAGE, openapi
 from serving.endpoint.refusals import REQUEST_ID, Refusal
 from serving.endpoint.together import Together
 from serving.sentences import LANGUAGES
+from training.stages import VOCABULARIES
 
 MOST_BYTES = 2 * 1024 * 1024
 _MOST_ID_LENGTH = 64
@@ -45,6 +46,7 @@ _MOST_ID_LENGTH = 64
 log = logging.getLogger("lifecycle.serving")
 access = logging.getLogger("lifecycle.access")
 Body = TypeVar("Body")
+Word = TypeVar("Word", bound=str)
 Handler = Callable[[Request, Asked], Awaitable[object]]
 
 
@@ -151,12 +153,10 @@ def application(desk: Desk, settings: ServingSettings, metrics: Metrics) -> Star
         return await run_in_threadpool(desk.foresight, body, asked)
 
     async def view(request: Request, asked: Asked) -> object:
-        language = request.query_params.get("lang", "en")
-        if language not in LANGUAGES:
-            raise Refusal(400, "bad_request", f"lang is one of {', '.join(LANGUAGES)}")
-        return await run_in_threadpool(
-            desk.view, request.path_params["customer_id"], language, asked
-        )
+        language = _one_of(request, "lang", LANGUAGES)
+        vocabulary = _one_of(request, "vocabulary", VOCABULARIES)
+        customer = request.path_params["customer_id"]
+        return await run_in_threadpool(desk.view, customer, language, vocabulary, asked)
 
     async def events(request: Request, asked: Asked) -> object:
         body = await _read(request, EventsRequest, asked)
@@ -263,6 +263,17 @@ async def _read(request: Request, kind: type[Body], asked: Asked) -> Body:
         return msgspec.json.decode(b"".join(parts), type=kind)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refusal(400, "bad_request", f"the body cannot be read: {error}") from None
+
+
+def _one_of(request: Request, name: str, known: tuple[Word, ...]) -> Word | None:
+    """Read a word of the query; None where it is not there."""
+    given = request.query_params.get(name)
+    if given is None:
+        return None
+    for word in known:
+        if given == word:
+            return word
+    raise Refusal(400, "bad_request", f"{name} is one of {', '.join(known)}")
 
 
 def _json(body: object) -> Response:
