@@ -755,6 +755,38 @@ def simulate(
     return report.to_dict()
 
 
+@verb()
+@click.option("--out", type=FILE, help="HTML or Markdown; default handbook.html in the workspace.")
+@click.option(
+    "--lang", type=click.Choice(("en", "zh")), default="en", show_default=True, help="Its language."
+)
+@click.option("--playbook", "file", type=FILE, help="Of this one; default that of the settings.")
+def handbook(
+    context: Context,
+    terminal: Terminal,
+    _: Path | None,
+    out: Path | None,
+    lang: Language,
+    file: Path | None,
+) -> dict[str, Any]:
+    """Print the handbook of differentiated service: stages, standards and actions.
+
+    A page for the team: who is in a stage, what they can count on, and what may be done for them
+    at which cost. It needs nothing from the network, and prints.
+
+    \b
+    lifecycle handbook --lang zh --out handbook.html
+    lifecycle handbook --playbook mine.yaml --out handbook.md
+    """
+    from pipelines.handbook import write_handbook  # noqa: PLC0415
+
+    with terminal.progress():
+        page = out or context.workspace.root / "handbook.html"
+        report = write_handbook(context, page, lang, file)
+    terminal.note(f"{report.stages} stages and {report.actions} actions in {report.file}")
+    return report.to_dict()
+
+
 @main.group()
 def playbook() -> None:
     """Check a playbook before it goes live, or begin one of your own.
@@ -938,6 +970,7 @@ for command in (
     serve,
     replay,
     simulate,
+    handbook,
     key,
     demo,
     settings,

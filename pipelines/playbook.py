@@ -63,14 +63,14 @@ def check_playbook(context: Context, file: Path | None) -> CheckReport:
         playbook = load_playbook(path, settings.data.sensitive_attributes)
     except EditError as error:
         return CheckReport(str(path), error.mistakes)
-    bundle = _champion(context)
+    champion = champion_bundle(context)
     return CheckReport(
         str(path),
         (),
         playbook.version,
         {stage: [_priced(a) for a in playbook.actions if stage in a.stages] for stage in STAGES},
         tuple(_changes(_live(settings, path), playbook)),
-        () if bundle is None else tuple(_advice(playbook, bundle)),
+        () if champion is None else tuple(_advice(playbook, champion[0])),
     )
 
 
@@ -151,13 +151,13 @@ def _told(value: object) -> str:
     return str(value)
 
 
-def _champion(context: Context) -> ScorerBundle | None:
-    """Load what answers now, where there is one to say what it knows."""
+def champion_bundle(context: Context) -> tuple[ScorerBundle, int] | None:
+    """Load what answers now and its version, where there is one to say what it knows."""
     if not context.workspace.root.is_dir():
         return None
     registry = context.registry()
     champion = registry.champion()
-    return None if champion is None else registry.load(champion)
+    return None if champion is None else (registry.load(champion), champion.version)
 
 
 def _advice(playbook: Playbook, bundle: ScorerBundle) -> Iterator[str]:
