@@ -758,7 +758,7 @@ def simulate(
 @verb()
 @click.option("--out", type=FILE, help="HTML or Markdown; default handbook.html in the workspace.")
 @click.option(
-    "--lang", type=click.Choice(("en", "zh")), default="en", show_default=True, help="Its language."
+    "--lang", type=click.Choice(("en", "zh")), help="Its language; default: serving.language."
 )
 @click.option("--playbook", "file", type=FILE, help="Of this one; default that of the settings.")
 def handbook(
@@ -766,7 +766,7 @@ def handbook(
     terminal: Terminal,
     _: Path | None,
     out: Path | None,
-    lang: Language,
+    lang: Language | None,
     file: Path | None,
 ) -> dict[str, Any]:
     """Print the handbook of differentiated service: stages, standards and actions.

@@ -42,7 +42,7 @@ class HandbookReport:
 
 
 def write_handbook(
-    context: Context, out: Path, language: Language, playbook: Path | None
+    context: Context, out: Path, asked: Language | None, playbook: Path | None
 ) -> HandbookReport:
     """Write the handbook of the playbook in use, or of another before it is in use.
 
@@ -52,6 +52,7 @@ def write_handbook(
         The playbook or the stages' rules cannot be read, or the file's ending is unknown.
     """
     settings = context.settings
+    language = asked or settings.serving.language
     if out.suffix.lower() not in _WRITERS:
         raise InputError(f"{out.name} is neither .html nor .md; name the file so")
     if not out.parent.is_dir():
@@ -61,7 +62,15 @@ def write_handbook(
     champion = champion_bundle(context)
     bundle, version = champion if champion is not None else (None, None)
     currency = settings.data.currency if bundle is None else bundle.currency
-    made = handbook(book, rules, currency, language, bundle, version)
+    made = handbook(
+        book,
+        rules,
+        currency,
+        language,
+        bundle,
+        version,
+        vocabulary=settings.serving.vocabulary,
+    )
     with replacing(out) as temporary:
         temporary.write_text(_WRITERS[out.suffix.lower()](made), encoding="utf-8")
     return HandbookReport(

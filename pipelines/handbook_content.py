@@ -13,14 +13,17 @@ from typing import Any
 import yaml
 
 from serving.bands import BANDS
+from serving.evidence import evidence_share
 from serving.numerals import number
 from serving.playbook import LET_GO, Action, Playbook
 from serving.segments import BANDED, Condition, Range
 from serving.sentences import Language
+from serving.worth import Effects
 from training.bundle import ScorerBundle
 from training.stage_rules import StageRules
-from training.stages import STAGES
+from training.stages import STAGES, Vocabulary, stage_labels
 from training.staging import CompanyStages
+from training.uplift.lifts import Lifts
 
 LIFE = (
     "prospect_aware",
@@ -35,6 +38,8 @@ LIFE = (
 """The stages as customers go through them, which is how a person reads of them."""
 BASE = 200
 """Of a thousand customers, those who would buy anyway: at which an effect on the odds is told."""
+_NINETY = 1.645
+"""Errors to either side of an estimate that hold the truth nine times in ten."""
 Words = Mapping[str, Any]
 
 
@@ -93,6 +98,8 @@ def handbook(
     language: Language,
     bundle: ScorerBundle | None = None,
     model_version: int | None = None,
+    lifts: Lifts | None = None,
+    vocabulary: Vocabulary = "stages",
 ) -> Handbook:
     """Put the handbook together.
 
@@ -100,9 +107,18 @@ def handbook(
     ----------
     bundle, model_version
         What answers now, for the company's own numbers; without it their names stand there.
+    lifts
+        What was measured of actions; default: what the bundle has of it.
+    vocabulary
+        In whose words stages are named too.
     """
     words = load_words(language)
-    teller = _Teller(words, playbook, currency, language)
+    measured = bundle.lifts if lifts is None and bundle is not None else lifts
+    names = dict(zip(STAGES, stage_labels("stages", language), strict=True))
+    teller = _Teller(words, playbook, currency, language, measured or Lifts(), names)
+    if vocabulary != "stages":
+        others = zip(STAGES, stage_labels(vocabulary, language), strict=True)
+        names = {stage: f"{names[stage]} · {other}" for stage, other in others}
     days = words["no_horizon"]
     footer = [words["version"].format(playbook=playbook.version, rules=rules.version)]
     if bundle is not None:
@@ -118,7 +134,7 @@ def handbook(
         tuple(
             StageEntry(
                 stage,
-                words["stage_names"][stage],
+                names[stage],
                 tuple(_who(rules, stage, language, bundle)),
                 getattr(playbook.service_standards[stage], language),
                 tuple(teller.entry(a) for a in playbook.actions if stage in a.stages),
@@ -164,11 +180,13 @@ class _Teller:
     playbook: Playbook
     currency: str
     language: Language
+    lifts: Lifts
+    stages: Mapping[str, str]
 
     def row(self, action: Action) -> tuple[str, ...]:
         """Say the most of it in a row."""
         words = self.words
-        stages = words["comma"].join(words["stage_names"][s] for s in LIFE if s in action.stages)
+        stages = words["comma"].join(self.stages[s] for s in LIFE if s in action.stages)
         return (
             self.name(action),
             words["purposes"][action.purpose],
@@ -193,6 +211,7 @@ class _Teller:
                 (words["offer"], self._offer(action)),
                 (words["assumed"].format(effect=words["buying"]), self._buying(action)),
                 (words["assumed"].format(effect=words["spend"]), self._spend(action)),
+                (words["measured"], self._measured(action)),
             ]
         lines += [
             (words["names"], words["named"][action.names] if action.names else ""),
@@ -253,6 +272,17 @@ class _Teller:
             return ""
         ends = {end: _change(getattr(lift, end)) for end in ("low", "mid", "high")}
         return str(self.words["spend_told"].format(**ends))
+
+    def _measured(self, action: Action) -> str:
+        one = self.lifts.measured.get(action.key)
+        if one is None:
+            return ""
+        share = evidence_share(Effects.of([action]), 0, one)
+        ends = {
+            end: _change(math.expm1(one.level.value + errors * one.level.error))
+            for end, errors in (("low", -_NINETY), ("mid", 0.0), ("high", _NINETY))
+        }
+        return str(self.words["measured_told"].format(share=f"{share:.0%}", **ends))
 
     def _segment(self, entry: tuple[str, Condition]) -> str:
         words, (fact, condition) = self.words, entry

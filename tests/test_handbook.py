@@ -15,7 +15,10 @@ from pipelines.handbook_page import handbook_markdown, handbook_page
 from serving.playbook import SHIPPED, Playbook, load_playbook
 from serving.sentences import LANGUAGES, Language
 from training.stage_rules import load_stage_rules
-from training.stages import STAGE_NAMES_ZH, STAGES
+from training.stages import STAGES
+from training.uplift.curves import Estimate
+from training.uplift.lift import Lift
+from training.uplift.lifts import Lifts, Tried
 
 LATIN = re.compile(r"[A-Za-z]{2,}")
 
@@ -48,8 +51,7 @@ def test_both_languages_have_words_for_the_same_and_for_every_stage():
             assert entry.keys() == chinese[name].keys(), name
         elif isinstance(entry, str):
             assert len({(*sorted(re.findall(r"\{\w+\}", t)),) for t in (entry, chinese[name])}) == 1
-    assert set(LIFE) == set(STAGES) == set(english["stage_names"])
-    assert chinese["stage_names"] == dict(STAGE_NAMES_ZH)
+    assert sorted(LIFE) == sorted(STAGES)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -86,6 +88,25 @@ def test_an_action_is_told_with_all_that_decides_about_it(tmp_path: Path):
         "At most": "1,500 a month",
     }
     assert dict(entry.actions[-1].lines) == {"Cost": load_words("en")["nothing"]}
+
+
+def test_what_was_measured_stands_beside_what_is_assumed():
+    # As sure as the playbook's own range: half of each.
+    one = Lift(Estimate(0.05, 0.02), None, (), (), (), (0.5,), (80.0,))
+    lifts = Lifts((Tried("up_sell", 900, 900, "measured", lift=one),))
+    rules = load_stage_rules()
+    for language, label in zip(
+        LANGUAGES, ("Effect on net spend (measured)", "对净消费额的影响（实测）"), strict=True
+    ):
+        book = handbook(load_playbook(), rules, "EUR", language, lifts=lifts)
+        told = {
+            action.key: dict(action.lines)[label]
+            for stage in book.stages
+            for action in stage.actions
+            if label in dict(action.lines)
+        }
+        assert told.keys() == {"up_sell"}
+        assert re.findall(r"[+-]\d+%", told["up_sell"]) == ["+5%", "+2%", "+9%"]
 
 
 def test_nothing_in_chinese_is_left_in_english(tmp_path: Path):
