@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from features.edited import Place
@@ -25,8 +26,8 @@ def wrong_precedence(actions: Sequence[Any], nothing: str) -> Iterator[tuple[Pla
     []
     >>> wrong(a=["b"], b=["a"])
     ['a comes only after b, b only after a: none of them could ever be done; remove one link']
-    >>> wrong(a=["c"])
-    ['there is no action c; use one of a']
+    >>> wrong(email=["e_mail"]), wrong(a=["c"])
+    (['there is no action e_mail; did you mean email?'], ['there is no action c; use one of a'])
 
     It is no loop where an action may follow something else as well:
 
@@ -50,9 +51,12 @@ def _named(entry: Mapping[str, Any], name: str) -> list[str]:
     return [str(one) for one in given] if isinstance(given, list | tuple | Mapping) else []
 
 
-def _wrong_name(name: str, other: str, own: str, nothing: str, keys: Iterable[str]) -> str:
+def _wrong_name(name: str, other: str, own: str, nothing: str, keys: Sequence[str]) -> str:
     if other not in keys:
-        return f"there is no action {other}; use one of {', '.join(keys)}"
+        near = get_close_matches(other, keys, 1)
+        return f"there is no action {other}; " + (
+            f"did you mean {near[0]}?" if near else f"use one of {', '.join(keys)}"
+        )
     if other == nothing:
         return f"{nothing} is doing nothing, so that no action is within or after it; remove it"
     if other == own and name == "not_within":

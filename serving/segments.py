@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import numpy as np
@@ -122,6 +123,8 @@ def _unknown(fact: str) -> str:
         return "what was done before is said by only_after and not_within; use these"
     if fact in ("stage", "lifecycle_stage"):
         return "stages have an entry of their own; name them in stages"
+    if near := get_close_matches(fact, MEANINGS, 1):
+        return f"no fact of a customer has this name; did you mean {near[0]}?"
     labels = ", ".join(LABELLED)
     return (
         f"no fact of a customer has this name; use one of {labels}, {', '.join(PREDICTED)} or a "

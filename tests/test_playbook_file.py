@@ -137,7 +137,10 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path: Path):
         ("contact_cost: -3 ", "actions.contact_cost = -3: input should be greater than or equal"),
         ("capacity: 200", "actions.capacity: 200 in which time? write {contacts: 200, per: week}"),
         ("stages: [retired]", "actions.stages: unknown stage retired; use one of prospect_aware"),
-        ("not_within: {ret", "actions.not_within: there is no action retension_offer; use one of"),
+        (
+            "not_within: {ret",
+            "actions.not_within: there is no action retension_offer; did you",
+        ),
         ("new:", "new stands twice in one entry; remove one"),
     ]
     assert len(found) == len(expected)
@@ -148,7 +151,11 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path: Path):
 @pytest.mark.parametrize(
     ("changes", "at", "message"),
     [
-        ({"trial": "only_after: [trail]"}, "trial", "there is no action trail; use one of content"),
+        (
+            {"trial": "only_after: [trail]"},
+            "trial",
+            "there is no action trail; did you mean trial",
+        ),
         (
             {"trial": "only_after: [trial]"},
             "trial",
@@ -177,6 +184,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path: Path):
         ({"trial": "segments: {purchases: {at_least: 3, below: 2}}"}, "trial", "nothing is at lea"),
         ({"trial": "segments: {purchases: {more: 3}}"}, "trial", "more is unknown; correct its"),
         ({"trial": "segments: {shoe_size: [44]}"}, "trial", "no fact of a customer has this name"),
+        ({"trial": "segments: {value_bond: [high]}"}, "trial", "did you mean value_band?"),
         ({"trial": "segments: {marketing_consent: [1]}"}, "trial", "consent decides by itself"),
         ({"trial": "segments: {stage: [new]}"}, "trial", "stages have an entry of their own"),
         ({"trial": "segments: {treatment_last: [a]}"}, "trial", "is said by only_after"),
