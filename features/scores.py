@@ -14,7 +14,7 @@ from typing import Literal
 from features.catalogue import KeyType
 from features.workspace import Workspace
 
-VERSION = 3
+VERSION = 4
 """Of the list below: another list is another folder, and another feature service."""
 VIEW = "scores"
 SERVICE = f"lifecycle_scores_v{VERSION}"
@@ -64,6 +64,36 @@ COLUMNS: tuple[ScoreColumn, ...] = (
     *(column for months in (3, 6, 12, 24) for column in _value(months)),
     ScoreColumn("risk_band", "text", "low, mid or high churn probability for this company"),
     ScoreColumn("value_band", "text", "low, mid or high value over 12 months for this company"),
+    ScoreColumn(
+        "value_tier", "text",
+        "diamond, gold, silver or basic, by value over 12 months and profit to date",
+    ),
+    ScoreColumn(
+        "value_at_risk", "number", "value over 12 months times the chance of leaving"
+    ),
+    ScoreColumn("profit_to_date", "number", "margin so far less all costs that are known"),
+    ScoreColumn("margin_to_date", "number", "net spend so far less the cost of goods"),
+    ScoreColumn("upkeep_to_date", "number", "service and marketing by the year, while a customer"),
+    ScoreColumn("interaction_cost_to_date", "number", "recorded cost of interactions"),
+    ScoreColumn("treatment_cost_to_date", "number", "recorded cost of treatments"),
+    ScoreColumn("acquisition_cost", "number", "what it cost to win the customer"),
+    ScoreColumn("complaint_loss_to_date", "number", "complaints times the loss that is assumed"),
+    ScoreColumn(
+        "referral_income_to_date", "number",
+        "margin of whom the customer brought; theirs, so no part of the profit",
+    ),
+    ScoreColumn(
+        "profit_missing", "texts", "items that are not known, left out of the profit",
+        looked_up=False,
+    ),
+    ScoreColumn(
+        "rescue", "text", "for who declines or has left: worth_it, let_go or no_rescue"
+    ),
+    ScoreColumn("rescue_action", "text", "the best rescue, whatever stands in its way today"),
+    ScoreColumn("rescue_cost", "number", "what it costs, contact and expected incentive"),
+    ScoreColumn("break_even_cost", "number", "the most that it may cost without losing money"),
+    ScoreColumn("break_even_cost_low", "number", "the same at the lowest value of its effect"),
+    ScoreColumn("break_even_cost_high", "number", "the same at the highest value of its effect"),
     ScoreColumn("lifecycle_stage", "text", "one of eight stages"),
     ScoreColumn("stage_label", "text", "that in the words that were asked for", looked_up=False),
     ScoreColumn("stage_before", "text", "that in the newest scores of an earlier day"),

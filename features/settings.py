@@ -163,7 +163,16 @@ class ValueSettings(Section):
         0.0, ge=0, description="what serving a customer costs in a year, in currency"
     )
     marketing_cost_yearly: float = Field(
-        0.0, ge=0, description="what marketing to a customer costs in a year, in currency"
+        0.0,
+        ge=0,
+        description="what marketing to a customer costs in a year beside the recorded costs of "
+        "interactions and treatments, in currency",
+    )
+    complaint_loss: float = Field(
+        0.0,
+        ge=0,
+        description="what a complaint is assumed to cost in customers whom it puts off, in "
+        "currency; taken off profit to date",
     )
 
 

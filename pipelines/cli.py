@@ -495,10 +495,12 @@ def score(
     lifecycle score --out postgresql://crm@10.0.0.5/crm --table lifecycle_scores
     """
     from pipelines.score import score as job  # noqa: PLC0415
+    from pipelines.value_table import show_value  # noqa: PLC0415
 
     with terminal.progress():
         report = job(context, as_of, out, reasons, lang, table, vocabulary)
     _show_stages(terminal, report.as_of, report.currency, report.stages)
+    show_value(terminal, report.currency, report.value_grid, report.profit, report.rescue)
     sentences = [f"{report.customers:,} customers in {report.file}"]
     if report.delivered is not None and report.delivered.before:
         sentences.append(f"{report.delivered.before:,} were there from an earlier run")

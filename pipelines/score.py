@@ -35,6 +35,8 @@ from serving.score_files import read_scores, write_scores
 from serving.scorer import Scorer
 from serving.sentences import Language
 from serving.stage_summary import SUMMARISED, StageSummary
+from serving.value_summary import SUMMARISED as VALUED
+from serving.value_summary import ValueSummary
 from training.stages import Vocabulary, stage_labels
 
 Words = tuple[Language, Vocabulary]
@@ -45,7 +47,7 @@ TABLE = "lifecycle_scores"
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """What was scored, where it went, and a summary by stage.
+    """What was scored, where it went, and a summary by stage and by value.
 
     Attributes
     ----------
@@ -63,6 +65,9 @@ class ScoreReport:
     model_version: int
     online_as_of: str | None
     stages: list[dict[str, Any]]
+    value_grid: list[dict[str, Any]]
+    profit: dict[str, Any]
+    rescue: dict[str, dict[str, float]]
     currency: str
     seconds: float
 
@@ -138,9 +143,10 @@ def score(
         if state is not None and state.as_of == day:
             store.materialise_scores(key)
         delivered = None if out is None else _deliver(context, path, out, table)
-    summary = StageSummary(stage_labels(vocabulary, language))
-    for batch in read_scores(path, list(SUMMARISED)):
+    summary, valued = StageSummary(stage_labels(vocabulary, language)), ValueSummary()
+    for batch in read_scores(path, list(dict.fromkeys((*SUMMARISED, *VALUED)))):
         summary.add(batch)
+        valued.add(batch)
     return ScoreReport(
         day.isoformat(),
         summary.customers,
@@ -150,6 +156,9 @@ def score(
         scorer.model_version,
         state.as_of.isoformat() if state else None,
         summary.rows(),
+        valued.grid(),
+        valued.profit(),
+        valued.rescue(),
         scorer.bundle.currency,
         watch.seconds(),
     )

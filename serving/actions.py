@@ -185,6 +185,8 @@ class Choices:
         Whether the action is allowed for the customer and, surely enough, worth more than nothing.
     allowed : bool array of shape (n, k)
         Whether the action is allowed for the customer, whatever it is worth.
+    eligible : bool array of shape (n, k)
+        Whether the action is meant for such a customer, whatever stands in its way today.
     valued
         What the values were reckoned from.
     """
@@ -199,6 +201,7 @@ class Choices:
     worth: Floats
     candidate: Flags
     allowed: Flags
+    eligible: Flags
     valued: Worth
 
     @property
@@ -416,7 +419,8 @@ def choose(
     # Where an incentive costs more than a sale earns, the stronger effect is the lower value.
     low, high = ends.min(axis=0), ends.max(axis=0)
     return Choices(
-        keys, index, ends[_MID], low, high, note, shares, worth, candidate, allowed, valued
+        keys, index, ends[_MID], low, high, note, shares, worth, candidate, allowed, eligible,
+        valued,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from serving.former_stages import DayStages
 from serving.reasons import Reasons
 from serving.scorer import Scorer, Scores
 from serving.sentences import Language
+from training.profit import MISSING
 from training.stages import STAGES, stage_labels
 from training.stages import Vocabulary as StageWords
 
@@ -123,6 +124,8 @@ def _columns(
         "action_note": (words.notes, chosen.note_index),
         "action_effect": (chosen.effects, chosen.action_index),
     }
+    worth = scores.customer_value
+    labelled |= worth.labelled(chosen.keys)
     numbers = predictions.numbers() | {
         "action_value": chosen.action_value,
         "action_value_low": chosen.action_value_low,
@@ -147,6 +150,14 @@ def _columns(
         "reasons": pa.array(scores.reasons, types["reasons"]),
         "flags": _flags(scorer, scores),
         **{name: pa.array(np.ascontiguousarray(values)) for name, values in numbers.items()},
+        # What is unknown of some is null.
+        **{
+            name: pa.array(np.ascontiguousarray(values), from_pandas=True)
+            for name, values in worth.numbers().items()
+        },
+        "profit_missing": pa.array(MISSING, types["profit_missing"]).take(
+            pa.array(worth.profit.missing)
+        ),
         **{name: _told(labels, codes) for name, (labels, codes) in labelled.items()},
         **{
             name: pa.repeat(pa.scalar(value, types[name]), rows) for name, value in constant.items()

@@ -2,7 +2,7 @@
 
 An action of the playbook says that it names one (``names: category`` or ``names: tier``). The
 category is that which clearly goes with the customer's favourite and which most customers like them
-have not bought yet; where nothing is clear, nothing is named. The tier follows the band of value.
+have not bought yet; where nothing is clear, nothing is named. The tier is the customer's own.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from serving.numerals import number
 from serving.playbook import Playbook
 from serving.sentences import Language, load_table
 from training.affinity import STRATA, Affinity, Companion
+from training.tiers import TIERS
 
 Codes = NDArray[np.int16]
 
-TIERS = ("silver", "gold", "diamond")
-"""By the bands of value: low, mid and high."""
+METALS = TIERS[1:]
+"""The tiers of a membership; a basic customer is offered the first."""
 NOTHING = -1
 MOSTLY = 0.5
 """A category that more customers like this one than this have bought is not named."""
@@ -42,7 +43,7 @@ class Offer(NamedTuple):
         'garden goes with kitchen, which this customer buys most: both are bought together 2 times
         as often as chance has it'
         >>> Offer("gold").why("zh")
-        '金卡：未来 12 个月的价值在本公司客户中居中'
+        '金卡：属于合计占未来 12 个月全部价值 60% 的少数客户'
         """
         texts = load_table(language).offers
         if not self.favourite:
@@ -74,7 +75,7 @@ class NamedOffers:
     @classmethod
     def of(cls, playbook: Playbook, favourites: Sequence[str], affinity: Affinity) -> NamedOffers:
         """Lay out what can be offered to customers with each favourite, in a model's codes."""
-        offers = [Offer(tier) for tier in TIERS]
+        offers = [Offer(metal) for metal in METALS]
         table = np.full((len(favourites) + 2, len(STRATA) + 1), NOTHING, dtype=np.int16)
         for code, favourite in enumerate(favourites):
             for one in affinity.companions.get(favourite, ()):
@@ -92,7 +93,7 @@ class NamedOffers:
         self,
         favourite: NDArray[np.float64],
         categories: NDArray[np.float64],
-        value_band: NDArray[np.int8],
+        value_tier: NDArray[np.int8],
     ) -> dict[int, Codes]:
         """Say what each customer would be offered, by the place of the action in the playbook.
 
@@ -100,8 +101,8 @@ class NamedOffers:
         ----------
         favourite, categories : float64 arrays
             Code of the favourite category and number of categories bought, NaN where unknown.
-        value_band : int8 array
-            Index into the bands, below 0 where unknown.
+        value_tier : int8 array
+            Index into :data:`training.tiers.TIERS`, below 0 for who is in none.
 
         Returns
         -------
@@ -115,7 +116,7 @@ class NamedOffers:
         >>> made = NamedOffers.of(load_playbook(), ["kitchen"], Affinity({"kitchen": (garden,)}))
         >>> unknown = float("nan")
         >>> favourite = np.array([0.0, 0.0, 0.0, 1.0, unknown])
-        >>> said = made.codes(favourite, np.array([1.0, 2.0, 3.0, 1.0, unknown]), np.int8([2] * 5))
+        >>> said = made.codes(favourite, np.array([1.0, 2.0, 3.0, 1.0, unknown]), np.int8([3] * 5))
         >>> category, tier = said.values()
         >>> [made.name(code) for code in category], made.name(tier[0])
         (['garden', 'garden', None, None, None], 'diamond')
@@ -126,7 +127,9 @@ class NamedOffers:
             breadth = np.searchsorted(STRATA, categories, side="right")
             found[place] = self.by_category[held, np.where(categories > 0, breadth, -1)]
         for place in self.naming["tier"]:
-            found[place] = value_band.astype(np.int16)
+            found[place] = np.where(value_tier < 0, NOTHING, np.maximum(value_tier - 1, 0)).astype(
+                np.int16
+            )
         return found
 
     def name(self, code: int) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from serving.bands import BANDS
 from serving.playbook import NEEDS, SHIPPED, Playbook
 from serving.segments import BANDED, LABELLED, MEANINGS, Range
 from training.stages import STAGES
@@ -35,7 +34,8 @@ def playbook_schema() -> dict[str, Any]:
     kinds["Action"]["dependentRequired"] = {"incentive": ["redemption_rate"]}
     kinds["Incentive"] |= {"minProperties": 1, "maxProperties": 1}
     kinds["Range"] = Range.model_json_schema() | {"minProperties": 1}
-    kinds["Band"] = {"type": "array", "items": {"enum": [*BANDS]}, "minItems": 1}
+    for fact, values in BANDED.items():
+        kinds[_kind(fact)] = {"type": "array", "items": {"enum": [*values]}, "minItems": 1}
     text = {"type": "string", "minLength": 1}
     kinds["Labels"] = {"type": "array", "items": text, "minItems": 1}
     _hide_titles(kinds["Range"])
@@ -68,7 +68,7 @@ def _segments(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _kind(fact: str) -> str:
     if fact in BANDED:
-        return "Band"
+        return fact.title().replace("_", "")
     return "Labels" if fact in LABELLED else "Range"
 
 

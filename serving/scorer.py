@@ -18,15 +18,18 @@ from serving.action_words import ActionWords
 from serving.actions import UNKNOWN as UNKNOWN_CONSENT
 from serving.actions import Choices, Menu, Ranked, Standing, choose
 from serving.bands import BANDS, UNKNOWN, risk_band, value_band
+from serving.customer_value import CustomerValue, value_at_risk
 from serving.decisions.archive import Kept
 from serving.named_offers import NOTHING, Codes, NamedOffers
 from serving.playbook import SHIPPED as PLAYBOOK
 from serving.playbook import Playbook, load_playbook
 from serving.reasons import Reasons, explain
+from serving.rescue import judge_rescue
 from serving.segments import Admission
 from serving.sentences import LANGUAGES, Language
 from serving.teller import Teller
 from training.bundle import Predictions, Rows, ScorerBundle
+from training.profit import profit_to_date
 from training.registry import Registry, ScorerVersion
 from training.stage_rules import SHIPPED as STAGE_RULES
 from training.stage_rules import StageRules, load_stage_rules
@@ -59,6 +62,8 @@ class Scores:
     offers
         What the actions that name something would offer each customer, by their places in the
         playbook; indices into what :class:`serving.named_offers.NamedOffers` can offer.
+    customer_value
+        What the customers are to the company: profit to date, tier, and whether to rescue them.
     reasons
         Up to three sentences a customer, in ``language`` as the rule of the stage is.
     reasons_method
@@ -78,6 +83,7 @@ class Scores:
     value: NDArray[np.int8]
     choices: Choices
     offers: Mapping[int, Codes]
+    customer_value: CustomerValue
     reasons: list[list[str]]
     reasons_method: Reasons
     language: Language
@@ -219,19 +225,31 @@ class Scorer:
             np.int8(UNKNOWN),
             risk_band(predictions.churn_probability, self.bundle.thresholds),
         )
-        value = value_band(predictions.clv_12m, self.bundle.thresholds)
+        bundle = self.bundle
+        value = value_band(predictions.clv_12m, bundle.thresholds)
+        profit = profit_to_date(bundle.terms, bundle.thresholds.silent_days, matrix)
+        tier = bundle.tiers.of(predictions.clv_12m, profit.total, predictions.prospect)
         choices = choose(
             self._menu,
             staged.stage,
             predictions.churn_probability,
             predictions.spend_if_purchase,
             predictions.spend_if_none,
-            margin=self.bundle.terms.margin,
+            margin=bundle.terms.margin,
             consent=np.nan_to_num(_fact(matrix, "marketing_consent"), nan=UNKNOWN_CONSENT),
             consent_unknown=self.consent_unknown,
-            available_data=self.bundle.data_available,
+            available_data=bundle.data_available,
             standing=self._standing(matrix),
-            admitted=self._admitted(matrix, predictions, risk, value),
+            admitted=self._admitted(
+                matrix,
+                predictions,
+                {
+                    "risk_band": risk,
+                    "value_band": value,
+                    "value_tier": tier,
+                    "profit_to_date": profit.total,
+                },
+            ),
             facts=self._moderators(matrix),
         )
         as_of_day = _fact(matrix, "as_of_day").astype(np.int64)
@@ -245,7 +263,10 @@ class Scorer:
             value,
             choices,
             self._offers.codes(
-                _fact(matrix, "category_favourite"), _fact(matrix, "categories"), value
+                _fact(matrix, "category_favourite"), _fact(matrix, "categories"), tier
+            ),
+            CustomerValue(
+                profit, tier, value_at_risk(predictions), judge_rescue(staged.stage, choices)
             ),
             self._reasons(rows, threads, reasons, language),
             reasons,
@@ -267,20 +288,12 @@ class Scorer:
         }
 
     def _admitted(
-        self,
-        matrix: Float,
-        predictions: Predictions,
-        risk: NDArray[np.int8],
-        value: NDArray[np.int8],
+        self, matrix: Float, predictions: Predictions, fitted: Mapping[str, NDArray[Any]]
     ) -> NDArray[np.bool_] | None:
         """Ask the playbook's segments, for the facts that they name."""
         if not self._segment_facts:
             return None
-        told: dict[str, NDArray[Any]] = {
-            "risk_band": risk,
-            "value_band": value,
-            **predictions.numbers(),
-        }
+        told = {**fitted, **predictions.numbers()}
         facts = {n: told[n] if n in told else _fact(matrix, n) for n in self._segment_facts}
         return self._admission.admitted(facts, len(matrix))
 
@@ -354,6 +367,7 @@ class Scorer:
             "stage_rule": [texts[rule] for rule in scores.stage_rule.tolist()],
             "risk_band": [_band(code) for code in scores.risk.tolist()],
             "value_band": [_band(code) for code in scores.value.tolist()],
+            **scores.customer_value.answers(chosen.keys),
             "reasons": scores.reasons,
             "reasons_method": [scores.reasons_method] * len(stages),
             "action": chosen.action.tolist(),

@@ -25,15 +25,21 @@ from features.definitions.rows import said_by
 from features.edited import Entry, Place, in_words, mistake, mistakes
 from features.matrix import Vocabulary
 from serving.bands import BANDS
+from training.tiers import TIERS
 from training.value import CLV_MONTHS
 
 Flags = NDArray[np.bool_]
 
-BANDED = ("risk_band", "value_band")
-PREDICTED = ("churn_probability", "expected_spend", *(f"clv_{n}m" for n in CLV_MONTHS))
+BANDED = {"risk_band": BANDS, "value_band": BANDS, "value_tier": TIERS}
+"""Facts that are relative to the company, and their values."""
+PREDICTED = (
+    "churn_probability", "expected_spend", *(f"clv_{n}m" for n in CLV_MONTHS), "profit_to_date",
+)  # fmt: skip
 _MEANINGS = {
     "risk_band": "risk for this company",
     "value_band": "value over 12 months for this company",
+    "value_tier": "tier by value over 12 months and profit to date",
+    "profit_to_date": "margin so far less all costs that are known",
     "churn_probability": "chance of no purchase within the horizon, 0 to 1",
     "expected_spend": "mean net spend within the horizon",
 }
@@ -112,8 +118,8 @@ def _wrong_labels(fact: str, condition: object) -> Iterator[str]:
                 f"YAML reads a value as {label!r} (it does so with numbers, yes, no, on and off); "
                 "put it in quotes"
             )
-        elif fact in BANDED and label not in BANDS:
-            yield f"unknown band {label}; use one of {', '.join(BANDS)}"
+        elif label not in BANDED.get(fact, (label,)):
+            yield f"unknown {fact} {label}; use one of {', '.join(BANDED[fact])}"
 
 
 def _unknown(fact: str) -> str:
@@ -133,7 +139,7 @@ def _unknown(fact: str) -> str:
 
 
 def _examples(fact: str) -> Iterable[str]:
-    return BANDS[1:] if fact in BANDED else ("North", "South")
+    return BANDED[fact][1:] if fact in BANDED else ("North", "South")
 
 
 def _meaning(fact: str) -> str:
@@ -225,7 +231,7 @@ class Admission:
 def _coded(fact: str, condition: Condition, vocabulary: Vocabulary) -> frozenset[int] | Range:
     if isinstance(condition, Range):
         return condition
-    known = BANDS if fact in BANDED else vocabulary.labels.get(fact, ())
+    known = BANDED[fact] if fact in BANDED else vocabulary.labels.get(fact, ())
     return frozenset(known.index(label) for label in condition if label in known)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from features.errors import InputError
 from serving.actions import NOTES, RANKED, Choices, Menu, Standing, choose, note_text
-from serving.named_offers import TIERS
+from serving.named_offers import METALS
 from serving.playbook import NEEDS, SHIPPED, Action, Playbook, load_playbook
 from serving.sentences import LANGUAGES, load_table
 from serving.worth import Effects, Outlook, incremental_values
@@ -268,7 +268,7 @@ def test_the_answer_says_why(
 def test_every_note_has_a_sentence() -> None:
     for language in LANGUAGES:
         assert set(load_table(language).notes) == set(NOTES)
-        assert set(load_table(language).offers) == {"none", "category", *TIERS}
+        assert set(load_table(language).offers) == {"none", "category", *METALS}
 
 
 # --- laws, on the shipped playbook ---

@@ -177,7 +177,11 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path: Path):
         ({"trial": "not_within: {trial: 9}"}, "trial", "an action's own pause is cooldown_days"),
         ({"trial": "not_within: {content: -1}"}, "trial", "greater than or equal to 1"),
         ({"trial": "segments: [high]"}, "trial", "segments name facts of a customer"),
-        ({"trial": "segments: {risk_band: [dire]}"}, "trial", "unknown band dire; use one of low"),
+        (
+            {"trial": "segments: {risk_band: [dire]}"},
+            "trial",
+            "unknown risk_band dire; use one of low",
+        ),
         ({"trial": "segments: {risk_band: high}"}, "trial", "list the values that it may have"),
         ({"trial": "segments: {region: [no]}"}, "trial", "YAML reads a value as False"),
         ({"trial": "segments: {purchases: [3]}"}, "trial", "this is a number; say its range"),

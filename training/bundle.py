@@ -38,6 +38,7 @@ from training.population import StageThresholds
 from training.prior import Prior, column
 from training.prospects import ENGAGEMENT, Conversion, groups_of
 from training.recipe import Found, Kind, Trees
+from training.tiers import ValueTiers
 from training.uplift.lifts import Lifts
 from training.value import (
     CLV_DAYS,
@@ -51,7 +52,7 @@ from training.value import (
 
 Float = NDArray[np.float64]
 
-FORMAT = 5
+FORMAT = 6
 MANIFEST = "manifest.json"
 CHURN_FILE = "churn.txt"
 SPEND_FILE = "spend.txt"
@@ -185,6 +186,7 @@ class ScorerBundle:
     middle: Middle
     conversion: Conversion
     terms: ValueTerms
+    tiers: ValueTiers
     currency: str
     data_available: frozenset[str] = frozenset()
     affinity: Affinity = field(default_factory=Affinity)
@@ -322,6 +324,7 @@ class ScorerBundle:
             "middle": asdict(self.middle),
             "conversion": self.conversion.to_dict(),
             "value_terms": asdict(self.terms),
+            "value_tiers": self.tiers.to_dict(),
             "currency": self.currency,
             "data_available": sorted(self.data_available),
             "affinity": self.affinity.to_dict(),
@@ -393,6 +396,7 @@ class ScorerBundle:
             middle=Middle(**values["middle"]),
             conversion=Conversion.from_dict(values["conversion"]),
             terms=ValueTerms(**values["value_terms"]),
+            tiers=ValueTiers.from_dict(values["value_tiers"]),
             currency=values["currency"],
             data_available=frozenset(values["data_available"]),
             affinity=Affinity.from_dict(values["affinity"]),

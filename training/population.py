@@ -99,9 +99,7 @@ def fit_thresholds(
         Set by hand; None to fit: the horizon, and the usual gap within two weeks and the horizon.
     """
     silent = float(silent_days if silent_days is not None else horizon_days)
-    active = column(matrix, "recency_days") <= silent
-    if not active.any():
-        active = np.ones(len(matrix), dtype=bool)
+    active = active_customers(matrix, silent)
     # Under a contract that ends later than is foretold, no order says nothing of leaving.
     open_ = active & ~(column(matrix, "contract_days_left") > silent)
     told = churn_probability[open_ if open_.any() else active]
@@ -117,13 +115,19 @@ def fit_thresholds(
         activation_days=float(activation_days) if activation_days is not None else round(fitted),
         churn_high=float(np.quantile(told, CHURN_HIGH_QUANTILE)),
         churn_low=float(np.quantile(told, CHURN_LOW_QUANTILE)),
-        value_high=_holds_share(annual_value[active], VALUE_SHARE),
+        value_high=holds_share(annual_value[active], VALUE_SHARE),
         lateness_high=float(np.clip(late, 1.5, 4.0)),
         company_gap_days=usual,
     )
 
 
-def _holds_share(value: Float, share: float) -> float:
+def active_customers(matrix: Float, silent_days: float) -> NDArray[np.bool_]:
+    """Mark who has bought within the silence that is churn; all, if nobody has."""
+    active: NDArray[np.bool_] = column(matrix, "recency_days") <= silent_days
+    return active if active.any() else np.ones(len(matrix), dtype=bool)
+
+
+def holds_share(value: Float, share: float) -> float:
     """Smallest value among the top customers who together hold a share of the total."""
     descending = np.sort(np.maximum(value, 0.0))[::-1]
     if descending.sum() == 0:

@@ -22,11 +22,12 @@ from training.calendar import Calendar
 from training.contest import Contest, hold
 from training.dataset import LabelledDay, label_days
 from training.evaluation import Evaluation, evaluate, evaluate_prospects
-from training.population import StageThresholds, fit_thresholds
+from training.population import StageThresholds, active_customers, fit_thresholds
 from training.prior import Prior, column
 from training.prospects import Conversion, NeverBought
 from training.recipe import Learned, Recipe, Say, Trees, check_enough, judge_days, learn, search
 from training.stage_rules import load_stage_rules
+from training.tiers import ValueTiers
 from training.tracking.training import Training, sample_of
 from training.training_set import TrainingSet
 from training.trees import Machine
@@ -36,6 +37,7 @@ from training.value import ValueTerms
 Float = NDArray[np.float64]
 
 UNFITTED = StageThresholds(*[float("nan")] * 7)
+NO_TIERS = ValueTiers((float("nan"),) * 3)
 
 
 def train(
@@ -217,22 +219,24 @@ def _bundle(
             settings.value.discount_rate_yearly,
             settings.value.service_cost_yearly,
             settings.value.marketing_cost_yearly,
+            settings.value.complaint_loss,
         ),
+        tiers=NO_TIERS,
         currency=settings.data.currency,
         data_available=_available(everyone),
     )
     said = bundle.predict(buyers, settings.training.threads)
-    return replace(
-        bundle,
-        thresholds=fit_thresholds(
-            buyers,
-            said.churn_probability,
-            said.clv_12m,
-            calendar.horizon_days,
-            settings.churn.silent_days,
-            settings.churn.activation_days,
-        ),
+    thresholds = fit_thresholds(
+        buyers,
+        said.churn_probability,
+        said.clv_12m,
+        calendar.horizon_days,
+        settings.churn.silent_days,
+        settings.churn.activation_days,
     )
+    active = active_customers(buyers, thresholds.silent_days)
+    tiers = ValueTiers.fit(said.clv_12m[active])
+    return replace(bundle, thresholds=thresholds, tiers=tiers)
 
 
 def _available(everyone: Float) -> frozenset[str]:

@@ -37,12 +37,15 @@ class ValueTerms:
         For net present values.
     service_cost_yearly, marketing_cost_yearly
         Of one customer while it is one, in currency.
+    complaint_loss
+        What a complaint is assumed to cost in customers who are put off, in currency.
     """
 
     margin: float
     discount_rate_yearly: float
     service_cost_yearly: float = 0.0
     marketing_cost_yearly: float = 0.0
+    complaint_loss: float = 0.0
 
 
 def lifetime_value(

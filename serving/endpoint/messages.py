@@ -236,6 +236,52 @@ class Answer(Struct):
         str | None, Meta(description="low, mid or high for this company; null without an order")
     ]
     value_band: str | None
+    value_tier: Annotated[
+        str | None,
+        Meta(
+            description="diamond, gold, silver or basic, by value over 12 months and profit to "
+            "date; null without an order"
+        ),
+    ]
+    value_at_risk: Annotated[
+        float | None,
+        Meta(description="value over 12 months times the chance of leaving"),
+    ]
+    profit_to_date: Annotated[
+        float | None, Meta(description="margin so far less all costs that are known")
+    ]
+    margin_to_date: Annotated[float | None, Meta(description="net spend less cost of goods")]
+    upkeep_to_date: Annotated[
+        float | None, Meta(description="service and marketing by the year, while a customer")
+    ]
+    interaction_cost_to_date: float | None
+    treatment_cost_to_date: float | None
+    acquisition_cost: float | None
+    complaint_loss_to_date: float | None
+    referral_income_to_date: Annotated[
+        float | None,
+        Meta(description="margin of whom the customer brought; theirs, so no part of the profit"),
+    ]
+    profit_missing: Annotated[
+        list[str], Meta(description="items that are not known, left out of the profit")
+    ]
+    rescue: Annotated[
+        str | None,
+        Meta(description="for who declines or has left: worth_it, let_go or no_rescue"),
+    ]
+    rescue_action: Annotated[
+        str | None, Meta(description="the best rescue, whatever stands in its way today")
+    ]
+    rescue_cost: Annotated[
+        float | None, Meta(description="what it costs, contact and expected incentive")
+    ]
+    break_even_cost: Annotated[
+        float | None, Meta(description="the most that it may cost without losing money")
+    ]
+    break_even_cost_low: Annotated[
+        float | None, Meta(description="the same at the lowest value of its effect")
+    ]
+    break_even_cost_high: float | None
     reasons: list[str]
     reasons_method: Annotated[
         Reasons, Meta(description="how the reasons were found, as the request asked")
