@@ -602,6 +602,45 @@ def outcomes(
 
 
 @verb()
+@click.option("--customer", help="Tell the stages of this one.")
+@click.option(
+    "--since", type=DAY, help="A day that was scored; default: the one before the newest."
+)
+@click.option("--as-of", type=DAY, help="A day that was scored; default: the newest.")
+@click.option(
+    "--every",
+    type=click.IntRange(1, 366),
+    help="Score the days between that are missing, by so many.",
+)
+def stages(
+    context: Context,
+    terminal: Terminal,
+    _: Path | None,
+    customer: str | None,
+    since: date | None,
+    as_of: date | None,
+    every: int | None,
+) -> dict[str, Any]:
+    """Tell how customers moved between stages, how long they stay and where they go next.
+
+    Everything is counted on the days that were scored. What lies ahead needs two of them a horizon
+    apart; it is told for each third of a stage by churn probability.
+
+    \b
+    lifecycle stages --since 1998-03-31
+    lifecycle stages --since 1997-12-31 --every 7
+    lifecycle stages --customer 111
+    """
+    from pipelines.stages import show  # noqa: PLC0415
+    from pipelines.stages import stages as job  # noqa: PLC0415
+
+    with terminal.progress():
+        report = job(context, customer, since, as_of, every)
+    show(terminal, report)
+    return report.to_dict()
+
+
+@verb()
 @click.option(
     "--changed-since", type=DAY, required=True, help="A day that was scored, to compare with."
 )
@@ -966,6 +1005,7 @@ for command in (
     effects,
     promote,
     score,
+    stages,
     recommend,
     outcomes,
     export,

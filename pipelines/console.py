@@ -97,7 +97,7 @@ class Terminal:
         )
         for place, column in enumerate(columns):
             table.add_column(
-                column, justify="left" if place == 0 or column == "actions" else "right"
+                column, justify="left" if place == 0 or column in {"actions", "rule"} else "right"
             )
         for row in rows:
             table.add_row(*row)

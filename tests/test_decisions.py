@@ -134,11 +134,11 @@ def answered(trained: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
     endpoint.stop()
 
 
-def post(endpoint: Endpoint, route: str, body: dict[str, Any]) -> httpx.Response:
+def post(endpoint: Endpoint, route: str, body: dict[str, Any] | None) -> httpx.Response:
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(endpoint.application, client=("127.0.0.1", 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
-            return await client.post(route, json=body)
+            return await (client.get(route) if body is None else client.post(route, json=body))
 
     return asyncio.run(send())
 

@@ -39,6 +39,7 @@ from serving.endpoint.messages import (
     FeaturesRequest,
     FeatureState,
     ForesightRequest,
+    NextStage,
     PastAnswer,
     ScoreResponse,
     Versions,
@@ -46,10 +47,11 @@ from serving.endpoint.messages import (
 from serving.endpoint.metrics import Metrics
 from serving.endpoint.refusals import Refusal
 from serving.endpoint.rows import checked_row
+from serving.next_stages import next_stages_file, read_next_stages, told_next
 from serving.reasons import Reasons
 from serving.scorer import Scorer
 from serving.sentences import Language
-from training.stages import Vocabulary
+from training.stages import STAGES, Vocabulary
 
 Float = NDArray[np.float64]
 Codes = NDArray[np.int8]
@@ -290,7 +292,18 @@ class Desk:
                 )
                 for one in past
             ],
+            self._next_stages(answers[0]),
         )
+
+    def _next_stages(self, answer: Answer) -> list[NextStage]:
+        """Tell where customers like this one go, as it was last counted."""
+        kept = read_next_stages(next_stages_file(self._scores))
+        if kept is None:
+            return []
+        found, _ = kept
+        stage = STAGES.index(answer.lifecycle_stage)
+        third = found.third(stage, answer.churn_probability)
+        return [NextStage(**row) for row in told_next(found, stage, third)]
 
     def events(self, body: EventsRequest) -> PushReport:
         """Take events.

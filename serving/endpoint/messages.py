@@ -355,6 +355,15 @@ class PastAnswer(Struct):
     action: str
 
 
+class NextStage(Struct):
+    """A stage that a customer can be in a horizon from now."""
+
+    stage: str
+    probability: float
+    low: Annotated[float, Meta(description="90% interval")]
+    high: float
+
+
 class CustomerView(Struct):
     """All that is known and said of one customer."""
 
@@ -366,6 +375,13 @@ class CustomerView(Struct):
         dict[str, float | str | None], Meta(description="every feature that the answer rests on")
     ]
     history: Annotated[list[PastAnswer], Meta(description="newest first")]
+    next_stages: Annotated[
+        list[NextStage],
+        Meta(
+            description="where customers of this stage and churn probability were a horizon later, "
+            "the likeliest first; empty until `lifecycle stages` has counted it"
+        ),
+    ]
 
 
 class StateResponse(Struct):
