@@ -25,6 +25,7 @@ Codes = NDArray[np.int16]
 METALS = TIERS[1:]
 """The tiers of a membership; a basic customer is offered the first."""
 NOTHING = -1
+_BOUNDS = np.array(STRATA)
 MOSTLY = 0.5
 """A category that more customers like this one than this have bought is not named."""
 
@@ -123,8 +124,8 @@ class NamedOffers:
         """
         found: dict[int, Codes] = {}
         for place in self.naming["category"]:
-            held = np.nan_to_num(favourite, nan=-1.0).astype(np.intp)
-            breadth = np.searchsorted(STRATA, categories, side="right")
+            held = np.where(favourite >= 0, favourite, -1.0).astype(np.intp)
+            breadth = np.searchsorted(_BOUNDS, categories, side="right")
             found[place] = self.by_category[held, np.where(categories > 0, breadth, -1)]
         for place in self.naming["tier"]:
             found[place] = np.where(value_tier < 0, NOTHING, np.maximum(value_tier - 1, 0)).astype(
