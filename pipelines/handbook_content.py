@@ -12,7 +12,6 @@ from typing import Any
 
 import yaml
 
-from serving.bands import BANDS
 from serving.evidence import evidence_share
 from serving.numerals import number
 from serving.playbook import LET_GO, Action, Playbook
@@ -23,6 +22,7 @@ from training.bundle import ScorerBundle
 from training.stage_rules import StageRules
 from training.stages import STAGES, Vocabulary, stage_labels
 from training.staging import CompanyStages
+from training.tiers import TIER_NAMES
 from training.uplift.lifts import Lifts
 
 LIFE = (
@@ -297,8 +297,9 @@ class _Teller:
                 "" if end is None else number(end) for end in (condition.at_least, condition.below)
             )
             return str(words[form].format(fact=named, low=low, high=high))
-        labels = [words["bands"][one] for one in BANDS if one in condition]
-        values = words["comma"].join(labels if fact in BANDED else condition)
+        spelled = words["bands"] | TIER_NAMES[self.language]
+        labels = [spelled[one] for one in BANDED.get(fact, ()) if one in condition]
+        values = words["comma"].join(labels or condition)
         return str(words["among"].format(fact=named, values=values))
 
     def _pause(self, action: Action) -> str:

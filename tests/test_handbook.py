@@ -12,7 +12,8 @@ from conftest import run, succeed
 
 from pipelines.handbook_content import LIFE, Handbook, handbook, load_words
 from pipelines.handbook_page import handbook_markdown, handbook_page
-from serving.playbook import SHIPPED, Playbook, load_playbook
+from serving.playbook import NEEDS, SHIPPED, Playbook, load_playbook
+from serving.segments import BANDED, PREDICTED
 from serving.sentences import LANGUAGES, Language
 from training.stage_rules import load_stage_rules
 from training.stages import STAGES
@@ -27,7 +28,11 @@ def edited(folder: Path) -> Playbook:
     """Say all that a playbook can of one action."""
     text = SHIPPED.read_text(encoding="utf-8")
     more = """  - key: retention_offer
-    segments: {risk_band: [high, mid], clv_12m: {at_least: 50}, purchases: {at_least: 2, below: 9}}
+    segments:
+      risk_band: [high, mid]
+      value_tier: [gold]
+      clv_12m: {at_least: 50}
+      purchases: {at_least: 2, below: 9}
     only_after: [cadence_reminder]
     capacity: {contacts: 1500, per: month}
     names: tier
@@ -52,6 +57,8 @@ def test_both_languages_have_words_for_the_same_and_for_every_stage():
         elif isinstance(entry, str):
             assert len({(*sorted(re.findall(r"\{\w+\}", t)),) for t in (entry, chinese[name])}) == 1
     assert sorted(LIFE) == sorted(STAGES)
+    assert set(english["facts"]) == {*BANDED, *PREDICTED}
+    assert set(english["needed"]) == set(NEEDS)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -81,7 +88,7 @@ def test_an_action_is_told_with_all_that_decides_about_it(tmp_path: Path):
         "(192 to 313)",
         "Effect on spend (assumed)": "buyers' spend changes by 0% (-5% to +3%)",
         "Names": "silver, gold or diamond, by the customer's value",
-        "Only for": "risk: middle, high; value over 12 months of at least 50; "
+        "Only for": "risk: middle, high; value tier: Gold; value over 12 months of at least 50; "
         "purchases of at least 2, below 9",
         "Only after": "Reminder at the customer's own cadence",
         "Pause": "60 days, 30 days after Second-purchase nudge, 60 days after Win-back offer",
