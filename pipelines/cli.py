@@ -641,6 +641,31 @@ def stages(
 
 
 @verb()
+@click.option("--playbook", type=FILE, help="A playbook that is not live; default the live alone.")
+@click.option("--as-of", type=DAY, help="Last day that is seen; default the last of the data.")
+def evaluate(
+    context: Context, terminal: Terminal, _: Path | None, playbook: Path | None, as_of: date | None
+) -> dict[str, Any]:
+    """Say what a playbook would have brought on past treatments whose chances are known.
+
+    By what it would have done for each customer on the eve, and what followed on who was treated
+    and who was not: self-normalised inverse propensities and doubly robust, with intervals. Where
+    the chances were not written down it declines.
+
+    \b
+    lifecycle evaluate
+    lifecycle evaluate --playbook edited.yaml
+    """
+    from pipelines.evaluate import evaluate as job  # noqa: PLC0415
+    from pipelines.evaluate import show  # noqa: PLC0415
+
+    with terminal.progress():
+        report = job(context, playbook, as_of)
+    show(terminal, report)
+    return report.to_dict()
+
+
+@verb()
 @click.option(
     "--changed-since", type=DAY, required=True, help="A day that was scored, to compare with."
 )
@@ -1008,6 +1033,7 @@ for command in (
     stages,
     recommend,
     outcomes,
+    evaluate,
     export,
     serve,
     replay,

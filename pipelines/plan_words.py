@@ -57,14 +57,15 @@ def action_rows(plan: Told) -> list[list[str]]:
             money(told["cost"]),
             money(told["value"]["mid"]),
             _between(told["value"]),
-            _shares(told["effects"], told["chosen"]),
+            _effect_from(told),
             "" if told["capacity"] is None else f"{told['chosen']:,} of {told['capacity']:,}",
         ]
         for told in sorted(plan["actions"], key=lambda one: -one["cost"])
     ]
     total = [
         "all", f"{plan['chosen']:,}", f"{plan['treated']:,}", f"{plan['control']:,}",
-        money(plan["cost"]), money(plan["value"]["mid"]), _between(plan["value"]), "", "",
+        money(plan["cost"]), money(plan["value"]["mid"]), _between(plan["value"]),
+        _measured(plan), "",
     ]  # fmt: skip
     return [*rows, total]
 
@@ -200,7 +201,13 @@ def _between(value: Told) -> str:
     return f"{money(value['low'])} to {money(value['high'])}"
 
 
-def _shares(effects: Told, of: int) -> str:
-    if len(effects) == 1:
-        return next(iter(effects))
-    return ", ".join(f"{count / of:.0%} {name}" for name, count in effects.items())
+def _effect_from(told: Told) -> str:
+    """Say where an effect comes from; of a mixture, how much of it was measured."""
+    if told["effect"] != "mixed":
+        return str(told["effect"])
+    return f"{told['measured_share']:.0%} measured"
+
+
+def _measured(plan: Told) -> str:
+    value = plan["value"]["mid"]
+    return f"{plan['measured_value'] / value:.0%} measured" if value > 0 else ""

@@ -48,10 +48,10 @@ def ripe(context: Context, ledger: Ledger, day: date, horizon_days: int) -> pl.D
     return bounded(assigned, context.settings.training.seed)
 
 
-def trials(
-    context: Context, ledger: Ledger, assigned: pl.DataFrame, day: date, horizon_days: int
-) -> list[Experiment]:
-    """Retrieve what was known before each assignment, and join what followed."""
+def known_before(
+    context: Context, ledger: Ledger, assigned: pl.DataFrame
+) -> dict[date, pa.Table | Path]:
+    """Retrieve what was known of the customers before each day of assignments, by that eve."""
     days = eves(assigned)
     context.snapshots(ledger, days)
     store = context.store(ledger)
@@ -61,7 +61,25 @@ def trials(
         asked = assigned.filter(assigned["event_day"] == day_number(eve) + 1)[JOIN_KEY]
         known[eve] = store.historical(asked.to_arrow(), eve, pushed=False)
         context.say("what was known before treatments", number + 1, len(days))
-    training_set = TrainingSet(known)
+    return known
+
+
+def trials(
+    context: Context,
+    ledger: Ledger,
+    assigned: pl.DataFrame,
+    day: date,
+    horizon_days: int,
+    known: dict[date, pa.Table | Path] | None = None,
+) -> list[Experiment]:
+    """Join what was known before each assignment with what followed.
+
+    Parameters
+    ----------
+    known
+        From :func:`known_before`, where it is at hand.
+    """
+    training_set = TrainingSet(known or known_before(context, ledger, assigned))
     vocabulary = Vocabulary.fit(training_set.columns([JOIN_KEY, *CATEGORIES]))
     return experiments(
         assigned,

@@ -24,8 +24,6 @@ from serving.worth import LEVELS
 
 _LOW, _MID, _HIGH = (LEVELS.index(level) for level in ("low", "mid", "high"))
 _Z90 = 1.644854
-EFFECTS = ("assumed", "measured", "mixed")
-"""Where an effect can come from."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +70,6 @@ class Pairs:
         Net value, expected cost, change of the chance of buying.
     low, high : float32 arrays
         The value at the ends of the effects.
-    effect : int8 array
-        Where the effect comes from, of :data:`EFFECTS`.
     offer : int16 array
         What the action names (:class:`serving.named_offers.NamedOffers`), below zero for nothing.
     """
@@ -85,7 +81,6 @@ class Pairs:
     moved: Floats
     low: NDArray[np.float32]
     high: NDArray[np.float32]
-    effect: NDArray[np.int8]
     offer: NDArray[np.int16]
 
     def of(self, customers: NDArray[np.intp], actions: NDArray[np.int8]) -> NDArray[np.intp]:
@@ -107,6 +102,8 @@ class People:
         Ids of whom something may be done for, and of the answers about them.
     words
         What is said of the actions.
+    effects, measured_share
+        Where the effect of each action comes from, and how much of it is measured.
     facts, pairs
         What is known of them, and what would pay.
     known
@@ -117,6 +114,8 @@ class People:
 
     keys: tuple[str, ...]
     words: ActionWords
+    effects: tuple[str, ...]
+    measured_share: tuple[float, ...]
     customers: pa.Array
     decisions: pa.Array
     facts: Facts
@@ -152,6 +151,8 @@ class Gathering:
     def __init__(self, keys: tuple[str, ...], words: ActionWords, cooling: Cooling) -> None:
         self._keys = keys
         self._words = words
+        self._effects = ("assumed",) * len(keys)
+        self._shares = (0.0,) * len(keys)
         self._cooling = cooling
         self._known = 0
         self._count = 0
@@ -164,6 +165,11 @@ class Gathering:
     def add(self, customers: pa.Array, decisions: pa.Array, scores: Scores) -> None:
         """Take up a batch: the next customers of the day."""
         chosen = scores.choices
+        # Doing nothing is the first of the candidates; the same for all batches.
+        self._effects, self._shares = (
+            tuple(chosen.effects[1:]),
+            tuple(chosen.measured_share[1:].tolist()),
+        )
         waits = self._cooling.of(self._known, len(customers))
         allowed, paying = chosen.allowed & ~waits, chosen.candidate & ~waits
         rows = np.flatnonzero(allowed.any(axis=1))
@@ -180,6 +186,8 @@ class Gathering:
         return People(
             self._keys,
             self._words,
+            self._effects,
+            self._shares,
             _joined(self._customers),
             _joined(self._decisions),
             Facts(**_columns(self._facts)),
@@ -228,7 +236,6 @@ def _pairs(scores: Scores, paying: NDArray[np.bool_], rows: NDArray[np.intp], be
         chosen.moved[row, action],
         ends.min(axis=0).astype(np.float32),
         ends.max(axis=0).astype(np.float32),
-        _effects(chosen.provenance[row]),
         _offers(scores, row, action),
     )
 
@@ -238,13 +245,6 @@ def _offers(scores: Scores, rows: NDArray[np.intp], actions: NDArray[np.intp]) -
     for place, offered in scores.offers.items():
         mine = actions == place
         codes[mine] = offered[rows[mine]]
-    return codes
-
-
-def _effects(told: NDArray[np.str_]) -> NDArray[np.int8]:
-    codes = np.zeros(len(told), np.int8)
-    for code, effect in enumerate(EFFECTS):
-        codes[told == effect] = code
     return codes
 
 

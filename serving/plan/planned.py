@@ -15,7 +15,7 @@ from features.catalogue import JOIN_KEY
 from serving.bands import BANDS
 from serving.plan.control import Group, HoldOut, hold_out, lots
 from serving.plan.offers import NOBODY, Floats, Limits, Offers
-from serving.plan.people import EFFECTS, People
+from serving.plan.people import People
 from serving.plan.solve import Solution, solve
 from training.stages import STAGES
 
@@ -140,7 +140,7 @@ def plan_table(planned: Planned, campaign: str, as_of: date) -> pa.Table:
         "action_value": pa.array(pairs.value[pair]),
         "action_value_low": pa.array(pairs.low[pair].astype(np.float64)),
         "action_value_high": pa.array(pairs.high[pair].astype(np.float64)),
-        "action_effect": _told(EFFECTS, pairs.effect[pair]),
+        "action_effect": _told(people.effects, planned.action),
         "expected_cost": pa.array(pairs.cost[pair]),
         "expected_change": pa.array(pairs.moved[pair]),
         "value_decile": pa.array(planned.decile),

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.plan.offers import NOBODY, Offers
-from serving.plan.people import EFFECTS
 from serving.plan.planned import Planned
 from serving.plan.policies import RULES, simple_policies
 
@@ -36,6 +35,7 @@ def summary(planned: Planned) -> dict[str, Any]:
         "budget": limits.budget if np.isfinite(limits.budget) else None,
         "cost": _sum(planned, "cost", treated),
         "value": _value(planned, treated),
+        "measured_value": _measured_value(planned, treated),
         "withheld_value": _sum(planned, "value", planned.control),
         "value_of_chosen": solution.value,
         "cost_of_chosen": solution.cost,
@@ -58,6 +58,12 @@ def _sum(planned: Planned, column: str, mask: NDArray[np.bool_]) -> float:
     return float(values[planned.pair[mask]].sum(dtype=np.float64))
 
 
+def _measured_value(planned: Planned, mask: NDArray[np.bool_]) -> float:
+    """Add up as much of the value as was measured, by the share of each action's effect."""
+    share = np.array(planned.people.measured_share)[planned.action[mask]]
+    return float(share @ planned.people.pairs.value[planned.pair[mask]])
+
+
 def _value(planned: Planned, mask: NDArray[np.bool_]) -> dict[str, float]:
     """Value of some, and between which ends if every effect is as low or as high as can be."""
     ends = {"low": "low", "mid": "value", "high": "high"}
@@ -69,7 +75,6 @@ def _action(planned: Planned, place: int) -> dict[str, Any]:
     treated = mine & ~planned.control
     key = planned.people.keys[place]
     held = planned.held[key]
-    effects = np.bincount(planned.people.pairs.effect[planned.pair[mine]], minlength=len(EFFECTS))
     capacity = planned.limits.capacity[place]
     return {
         "action": key,
@@ -78,7 +83,8 @@ def _action(planned: Planned, place: int) -> dict[str, Any]:
         "control": int((mine & planned.control).sum()),
         "cost": _sum(planned, "cost", treated),
         "value": _value(planned, treated),
-        "effects": {e: int(n) for e, n in zip(EFFECTS, effects, strict=True) if n},
+        "effect": planned.people.effects[place],
+        "measured_share": planned.people.measured_share[place],
         "capacity": int(capacity) if np.isfinite(capacity) else None,
         "hold_out": {
             **{name: _finite(value) for name, value in asdict(held).items()},
