@@ -29,6 +29,16 @@ Place = tuple[int | str, ...]
 """Where in a file: keys of mappings and places in lists, from the outermost on."""
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 _OURS = "mistake"
+_LIST, _ENTRIES = "it must be a list, such as [one, other]", "it must be entries, as name: value"
+_REASONS = {
+    "tuple_type": _LIST,
+    "list_type": _LIST,
+    "dict_type": _ENTRIES,
+    "model_type": _ENTRIES,
+}
+"""What a person who writes YAML calls otherwise than pydantic does."""
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 2, 3, 3
 
 
 class Entry(BaseModel):
@@ -182,8 +192,8 @@ def _in_words(error: ErrorDetails) -> Iterator[tuple[Place, str]]:
             # What it holds is wrong, and told by itself.
             return
         case _:
-            reason = error["msg"][0].lower() + error["msg"][1:]
-            given = reprlib.repr(error["input"])
+            reason = _REASONS.get(error["type"]) or error["msg"][0].lower() + error["msg"][1:]
+            given = _SHORT.repr(error["input"])
             yield outer, f"{_name(outer)} = {given}: {reason}; correct that line"
 
 

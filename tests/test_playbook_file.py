@@ -174,6 +174,8 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path: Path):
             "content comes only after trial, trial only after up_sell, up_sell only after content",
         ),
         ({"trial": "only_after: [let_go]"}, "trial", "let_go is doing nothing"),
+        ({"trial": "only_after: content"}, "trial", "'content': it must be a list, such as ["),
+        ({"trial": "not_within: [content]"}, "trial", "it must be entries, as name: value; co"),
         ({"trial": "not_within: {trial: 9}"}, "trial", "an action's own pause is cooldown_days"),
         ({"trial": "not_within: {content: -1}"}, "trial", "greater than or equal to 1"),
         ({"trial": "segments: [high]"}, "trial", "segments name facts of a customer"),
