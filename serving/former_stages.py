@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -33,7 +33,8 @@ from training.staging import NOT_BEFORE
 Customer = int | str | None
 _FEW = 16
 """Customers up to whom looking one up after the other is quicker than all at once."""
-_MOST_DAYS = 4
+_OTHER_DAYS = 2
+"""Days beside those of what is online that are held in memory."""
 _Mark = tuple[int, int, int]
 
 
@@ -128,6 +129,7 @@ class FormerStages:
         # Replaced whole, so that whoever reads it meanwhile sees one state.
         self._marks: dict[date, _Mark] = {}
         self._read: dict[date, tuple[_Mark, DayStages]] = {}
+        self._kept: frozenset[date] = frozenset()
         self.refresh()
 
     def refresh(self, as_of: date | None = None) -> None:
@@ -149,8 +151,9 @@ class FormerStages:
             if (mark := _mark(path)) is not None
         }
         if as_of is not None:
-            for until in (as_of, date.max):
-                self._newest(marks, until)
+            found = [self._newest(marks, until) for until in (as_of, date.max)]
+            # Whoever asks of days long gone must not push these out.
+            self._kept = frozenset(one.day for one in found if one is not None)
         self._marks = marks
 
     def before(self, day: date) -> DayStages | None:
@@ -164,7 +167,10 @@ class FormerStages:
         return self._newest(self._marks, day)
 
     def of(
-        self, customers: Sequence[Customer], as_of_days: NDArray[np.float64]
+        self,
+        customers: Sequence[Customer],
+        as_of_days: NDArray[np.float64],
+        check: Callable[[], None] = lambda: None,
     ) -> NDArray[np.int8]:
         """Look up the stage of each customer before the day of their row.
 
@@ -172,6 +178,8 @@ class FormerStages:
         ----------
         as_of_days
             Days since 1970-01-01, shape (n,).
+        check
+            Asked before each day, whose scores may have to be read, whether there is time.
 
         Raises
         ------
@@ -183,6 +191,7 @@ class FormerStages:
             return codes
         days = as_of_days.tolist()
         for day in set(days):
+            check()
             former = self.before(day_of(int(day)))
             if former is None:
                 continue
@@ -199,8 +208,11 @@ class FormerStages:
             return held[1]
         with self._lock:
             stages = DayStages.read(self._folder / f"{day.isoformat()}.parquet")
-            others = [(d, one) for d, one in self._read.items() if d != day]
-            self._read = dict([*others[-(_MOST_DAYS - 1) :], (day, (marks[day], stages))])
+            held_days = [one for one in self._read if one != day]
+            others = [one for one in held_days if one not in self._kept]
+            gone = set(others[: max(len(others) + 1 - _OTHER_DAYS, 0)])
+            stay = {one: self._read[one] for one in held_days if one not in gone}
+            self._read = {**stay, day: (marks[day], stages)}
         return stages
 
 

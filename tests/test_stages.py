@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from features.catalogue import NAMES
 from features.errors import InputError
-from training.population import StageThresholds
+from training.population import StageThresholds, fit_thresholds
 from training.stage_rules import SHIPPED, load_stage_rules
 from training.stages import STAGES, VOCABULARIES, stage_labels
 from training.staging import CompanyStages
@@ -183,6 +184,18 @@ def test_under_a_contract_silence_is_no_loss(
     row: dict[str, float], changed: dict[str, float], stage: str
 ) -> None:
     assert STAGES[assign_table([row | changed])[0]] == stage
+
+
+def test_what_is_high_is_fitted_without_terms_that_outlast_the_horizon() -> None:
+    matrix = np.full((200, len(NAMES)), NAN)
+    for name, value in (("recency_days", 10.0), ("gap_mean_days", 30.0), ("gap_last_days", 30.0)):
+        matrix[:, NAMES.index(name)] = value
+    churn = np.linspace(0, 0.5, 200)
+    plain = fit_thresholds(matrix, churn, np.ones(200), 91, None, None)
+    matrix[:50, NAMES.index("contract_days_left")] = 300.0
+    churn[:50] = 0.99
+    fitted = fit_thresholds(matrix, churn, np.ones(200), 91, None, None)
+    assert plain.churn_high < fitted.churn_high < 0.5
 
 
 def as_before_the_file(row: dict[str, float], company: StageThresholds) -> str:

@@ -132,11 +132,6 @@ class StageRules(Entry):
         # The order of the stages is part of it.
         return digest(_Ordered(rules=self, order=tuple(self.stages)))
 
-    @property
-    def remembers(self) -> bool:
-        """Whether any rule asks for the stage before."""
-        return any(clause.staying for clause in self.clauses)
-
     @cached_property
     def asked(self) -> tuple[str, ...]:
         """Facts and predictions that the rules speak of, and ``purchases`` always.

@@ -381,7 +381,7 @@ class Desk:
         for (reasons, language, vocabulary), places in alike.items():
             matrix = np.concatenate([parts[place].matrix for place in places])
             customers = [one for place in places for one in parts[place].customers]
-            before = self._before(answering, customers, matrix)
+            before = self._before(answering, [parts[place] for place in places], customers, matrix)
             ids = decision_ids(scorer.deciders, customers, matrix, before)
             said: list[Answer] = []
             for start in range(0, len(matrix), STEP[reasons]):
@@ -410,12 +410,21 @@ class Desk:
         )
 
     def _before(
-        self, answering: Answering, customers: Sequence[CustomerId | None], matrix: Float
+        self,
+        answering: Answering,
+        parts: Sequence[Part],
+        customers: Sequence[CustomerId | None],
+        matrix: Float,
     ) -> Codes:
         """Look up the stage that each customer had in scores before the day of their row."""
+
+        def check() -> None:
+            for part in parts:
+                part.asked.deadline.check()
+
         keys = [None if one is None else as_key(one, answering.integer_keys) for one in customers]
         try:
-            return answering.former.of(keys, matrix[:, _AS_OF])
+            return answering.former.of(keys, matrix[:, _AS_OF], check)
         except LifecycleError as error:
             raise Refusal(503, "not_ready", str(error), 5.0) from None
 
