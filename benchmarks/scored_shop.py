@@ -28,6 +28,7 @@ from training.population import StageThresholds
 from training.prior import Prior
 from training.prospects import Conversion
 from training.recipe import Trees
+from training.tiers import ValueTiers
 from training.value import ValueTerms
 
 DAY = date(2024, 6, 30)
@@ -83,6 +84,7 @@ def bundle(folder: Path, trees: int = SIZE[0], leaves: int = SIZE[1]) -> None:
         middle=Middle.of(matrix, 91.0),
         conversion=Conversion((0.05, 0.05, 0.05, 0.05), 20.0),
         terms=ValueTerms(0.3, 0.1),
+        tiers=ValueTiers((20.0, 60.0, 150.0)),
         currency="EUR",
     ).save(folder)
 

@@ -148,7 +148,7 @@ def recommend(context: Context, wish: Wish) -> RecommendReport:
             made = make_plan(people, limits, campaign, scorer.bundle.terms.margin, share)
             context.say("planning", 1, 1)
             table = plan_table(made, campaign, day)
-            now = datetime.now(UTC).isoformat(timespec="seconds")
+            now = datetime.now(UTC).isoformat(timespec="microseconds")
             report = _report(made, scorer, campaign, day, wish.days)
             kept = plans.keep(campaign, day, table, key, now, report)
         page = wish.page or kept.file.with_suffix(".html")

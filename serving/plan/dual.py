@@ -85,7 +85,6 @@ def best_prices(offers: Offers, limits: Limits) -> tuple[Prices, Priced]:
     """
     free = np.concatenate([[np.isfinite(limits.budget)], np.isfinite(limits.capacity)])
     start = np.zeros(1 + offers.actions)
-    # Only what binds without a price needs one; any other may still come to bind, so none is fixed.
     if not free.any() or not offers.customers:
         return Prices(0.0, start[1:]), priced(offers, limits, start)
     scale = _scale(offers)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from serving.action_words import ActionWords
 from serving.actions import NOTES
 from serving.named_offers import NOTHING
-from serving.plan.offers import Floats, Offers
+from serving.plan.offers import NOBODY, Floats, Offers
 from serving.plan.past import Cooling
 from serving.scorer import Scores
 from serving.worth import LEVELS
@@ -39,7 +39,8 @@ class Facts:
     spend_deviation : float64 array
         Standard deviation of the net spend that will be seen, of its 90% interval.
     usual : int8 array
-        The action worth most of those allowed, paying or not: what a rule without values would do.
+        The action worth most of those allowed, paying or not: what a rule without values would do;
+        below zero where no value is known.
     usual_value, usual_cost : float64 arrays
         Of that.
     """
@@ -206,9 +207,10 @@ class Gathering:
 
 def _facts(scores: Scores, allowed: NDArray[np.bool_], rows: NDArray[np.intp]) -> Facts:
     chosen, said = scores.choices, scores.predictions
-    worth = np.where(allowed, chosen.worth[_MID], -np.inf)[rows]
+    worth = np.where(allowed & ~np.isnan(chosen.worth[_MID]), chosen.worth[_MID], -np.inf)[rows]
     usual = worth.argmax(axis=1)
     place = np.arange(len(rows))
+    valued = np.isfinite(worth[place, usual])
     width = said.spend_upper[rows] - said.spend_lower[rows]
     return Facts(
         scores.stage[rows],
@@ -218,9 +220,9 @@ def _facts(scores: Scores, allowed: NDArray[np.bool_], rows: NDArray[np.intp]) -
         said.expected_spend[rows],
         said.clv_12m[rows],
         np.asarray(width / (2 * _Z90)),
-        usual.astype(np.int8),
-        worth[place, usual],
-        chosen.cost[rows, usual],
+        np.where(valued, usual, NOBODY).astype(np.int8),
+        np.where(valued, worth[place, usual], 0.0),
+        np.where(valued, chosen.cost[rows, usual], 0.0),
     )
 
 

@@ -40,7 +40,7 @@ def simple_policies(facts: Facts, limits: Limits) -> dict[str, Ruled]:
         name: _ruled(facts, in_turn(facts.usual, facts.usual_cost, first, limits))
         for name, first in orders.items()
     }
-    return {**found, "everyone": _ruled(facts, np.arange(len(facts.usual)))}
+    return {**found, "everyone": _ruled(facts, np.flatnonzero(facts.usual != NOBODY))}
 
 
 def in_turn(actions: Places, cost: Floats, rank: Floats, limits: Limits) -> NDArray[np.intp]:
