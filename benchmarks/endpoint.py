@@ -170,8 +170,10 @@ def compare(workspace: Path, rounds: int, seconds: float) -> None:
         for _ in range(rounds):
             for name, way in ways.items():
                 latencies, failed, passed = load(*way, seconds)
-                if failed:
+                if failed and way[0] == ours:
                     raise RuntimeError(f"{name}: {failed} of {len(latencies)} requests failed")
+                if failed:
+                    print(f"{name}: {failed} of {len(latencies)} requests failed", flush=True)
                 taken[name].append(len(latencies) / passed)
     medians = {name: statistics.median(rates) for name, rates in taken.items()}
     least = next(iter(medians.values()))

@@ -42,13 +42,17 @@ async def _asked(
     async def ask(place: int, due: float) -> None:
         nonlocal failed
         reader, writer = await free.get()
-        writer.write(requests[place % len(requests)])
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        await reader.readexactly(length)
+        try:
+            writer.write(requests[place % len(requests)])
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            failed += b" 200 " not in head[:16]
+            closes = b"connection: close" in head.lower()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            failed, closes = failed + 1, True
         taken.append(time.perf_counter() - due)
-        failed += b" 200 " not in head[:16]
-        if b"connection: close" in head.lower():
+        if closes:
             writer.close()
             reader, writer = await asyncio.open_connection(host, int(port))
         free.put_nowait((reader, writer))
