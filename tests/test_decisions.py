@@ -359,11 +359,11 @@ def test_more_than_the_limit_is_turned_away_with_a_time_to_come_back(answered: A
 
 
 def test_work_is_stopped_when_its_time_is_over(answered: Any, monkeypatch: pytest.MonkeyPatch):
-    from serving.endpoint import desk
+    from serving.endpoint import clerk
 
     _, workspace = answered
     endpoint = limited(workspace, timeout_seconds=0.1)
-    monkeypatch.setitem(desk.STEP, "exact", 1)
+    monkeypatch.setitem(clerk.STEP, "exact", 1)
     scorer = endpoint.live.answering.scorer
     original, calls = scorer.score, []
 

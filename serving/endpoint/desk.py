@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import logging
-import queue
-import threading
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +13,13 @@ from numpy.typing import NDArray
 from features import catalogue
 from features.errors import ConflictError, InputError, LifecycleError, ServerError
 from features.ingest.contract import TABLES
-from features.matrix import matrix_of_rows, recoded
+from features.matrix import matrix_of_rows
 from features.push import PushReport
 from features.servers import outages
 from features.settings import ServingSettings
-from serving.decisions import decision_ids
 from serving.decisions.history import history_of
-from serving.decisions.journal import Decided
 from serving.decisions.recorder import Recorder
-from serving.endpoint.limits import Deadline
+from serving.endpoint.clerk import Asked, Clerk, Part, as_key
 from serving.endpoint.live import Answering, Live
 from serving.endpoint.messages import (
     MOST_EXACT,
@@ -49,22 +42,14 @@ from serving.endpoint.refusals import Refusal
 from serving.endpoint.rows import checked_row
 from serving.next_stages import next_stages_file, read_next_stages, told_next
 from serving.reasons import Reasons
-from serving.scorer import Scorer
 from serving.sentences import Language
 from training.stages import STAGES, Vocabulary
 
 Float = NDArray[np.float64]
-Codes = NDArray[np.int8]
-Scored = CustomersRequest | FeaturesRequest | ForesightRequest
 
-STEP = {"fast": 250, "none": 1000, "exact": 10}
-"""Customers scored between two looks at the clock."""
 QUICK_ROWS = 4
 """Customers that are answered for without a thread."""
-_INT64 = 2**63
-_AS_OF = catalogue.NAMES.index("as_of_day")
 _NOTHING: Float = np.empty((0, len(catalogue.NAMES)))
-_MOST_WAITING = 64
 _TABLES = frozenset(TABLES)
 AWAY: tuple[type[Exception], ...] = (ServerError, *outages())
 """What says that events cannot be kept, or not be put online, just now."""
@@ -72,26 +57,6 @@ MOST_HISTORY = 50
 """Past answers that a customer's view shows."""
 
 log = logging.getLogger("lifecycle.serving")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is the same for every customer of a request."""
-
-    request_id: str
-    route: str
-    caller: str
-    deadline: Deadline
-
-
-@dataclass(frozen=True)
-class Part:
-    """The rows of one request, shape (n, features), and whose they are."""
-
-    body: Scored
-    asked: Asked
-    matrix: Float
-    customers: Sequence[CustomerId | None]
 
 
 class Desk:
@@ -119,8 +84,7 @@ class Desk:
         self._local = live.is_local
         self._metrics = metrics
         self._recorder = recorder
-        self._beside: queue.Queue[tuple[Scorer, Float, Codes, Decided]] = queue.Queue(_MOST_WAITING)
-        threading.Thread(target=self._try_shadows, name="lifecycle-shadow", daemon=True).start()
+        self._clerk = Clerk(settings, metrics, recorder)
 
     def customers(self, body: CustomersRequest, asked: Asked) -> ScoreResponse:
         """Answer for customers by their ids.
@@ -154,7 +118,7 @@ class Desk:
         for (body, asked), one in zip(asking, wanted, strict=True):
             found = [key for key in one if key in place]
             parts.append(Part(body, asked, matrix[[place[key] for key in found]], found))
-        answers = self._answers(answering, parts)
+        answers = self._clerk.answers(answering, parts)
         return [
             self._of_customers(
                 answering,
@@ -213,7 +177,7 @@ class Desk:
             customers = [row.customer_id for row in body.rows]
             parts.append(Part(body, asked, matrix_of_rows(rows, vocabulary), customers))
         responses: list[ScoreResponse | Refusal] = []
-        for part, answers in zip(parts, self._answers(answering, parts), strict=True):
+        for part, answers in zip(parts, self._clerk.answers(answering, parts), strict=True):
             self._metrics.answered(answers, 0)
             responses.append(self._response(answering, part.asked, answers, []))
         return responses
@@ -246,7 +210,7 @@ class Desk:
             raise Refusal(503, "not_ready", str(error), 5.0) from None
         if matrix is None:
             raise _unknown([body.customer_id], answering)
-        (answers,) = self._answers(answering, [Part(body, asked, matrix, [key])])
+        (answers,) = self._clerk.answers(answering, [Part(body, asked, matrix, [key])])
         self._metrics.answered(answers, 0)
         return self._response(answering, asked, answers, [])
 
@@ -273,7 +237,7 @@ class Desk:
         archive = self._recorder.archive if self._recorder is not None else None
         past = history_of(key, archive, self._scores, MOST_HISTORY)
         body = CustomersRequest([key], "exact", language, vocabulary)
-        (answers,) = self._answers(answering, [Part(body, asked, matrix, [key])])
+        (answers,) = self._clerk.answers(answering, [Part(body, asked, matrix, [key])])
         self._metrics.answered(answers, 0)
         return CustomerView(
             asked.request_id,
@@ -371,160 +335,6 @@ class Desk:
                 503, "store_unreachable", "the online features cannot be read just now", 1.0
             ) from None
 
-    def _answers(self, answering: Answering, parts: Sequence[Part]) -> list[list[Answer]]:
-        """Score the rows of some requests, those at once that want the same, and keep each."""
-        scorer = answering.scorer
-        alike: dict[tuple[Reasons, Language, Vocabulary], list[int]] = {}
-        for place, part in enumerate(parts):
-            alike.setdefault((part.body.reasons, *self._words(part.body)), []).append(place)
-        answers: list[list[Answer]] = [[] for _ in parts]
-        for (reasons, language, vocabulary), places in alike.items():
-            matrix = np.concatenate([parts[place].matrix for place in places])
-            customers = [one for place in places for one in parts[place].customers]
-            before = self._before(answering, [parts[place] for place in places], customers, matrix)
-            ids = decision_ids(scorer.deciders, customers, matrix, before)
-            said: list[Answer] = []
-            for start in range(0, len(matrix), STEP[reasons]):
-                for place in places:
-                    parts[place].asked.deadline.check()
-                step = slice(start, start + STEP[reasons])
-                rows = np.ascontiguousarray(matrix[step])
-                scores = scorer.score(rows, reasons=reasons, language=language, before=before[step])
-                said += [
-                    Answer(customer_id=customers[at], decision_id=ids[at], **answer)
-                    for at, answer in enumerate(scorer.answers(scores, vocabulary), start=start)
-                ]
-            start = 0
-            for place in places:
-                own = slice(start, start := start + len(parts[place].matrix))
-                answers[place] = said[own]
-                if said[own]:
-                    self._record(answering, parts[place], ids[own], said[own], before[own])
-        return answers
-
-    def _words(self, body: Scored) -> tuple[Language, Vocabulary]:
-        """In which language and vocabulary a request wants its answers."""
-        return (
-            body.lang or self._settings.language,
-            body.vocabulary or self._settings.vocabulary,
-        )
-
-    def _before(
-        self,
-        answering: Answering,
-        parts: Sequence[Part],
-        customers: Sequence[CustomerId | None],
-        matrix: Float,
-    ) -> Codes:
-        """Look up the stage that each customer had in scores before the day of their row."""
-
-        def check() -> None:
-            for part in parts:
-                part.asked.deadline.check()
-
-        keys = [None if one is None else as_key(one, answering.integer_keys) for one in customers]
-        try:
-            return answering.former.of(keys, matrix[:, _AS_OF], check)
-        except LifecycleError as error:
-            raise Refusal(503, "not_ready", str(error), 5.0) from None
-
-    def _record(
-        self,
-        answering: Answering,
-        part: Part,
-        ids: list[str],
-        answers: Sequence[Answer],
-        before: Codes,
-    ) -> None:
-        """Keep what was decided before it is given: an answer that cannot be kept is none."""
-        if self._recorder is None:
-            return
-        scorer = answering.scorer
-        language, vocabulary = self._words(part.body)
-        decided = Decided(
-            request_id=part.asked.request_id,
-            at=time.time_ns() // 1000,
-            route=part.asked.route,
-            caller=part.asked.caller,
-            model_version=scorer.model_version,
-            playbook=scorer.playbook_version,
-            stage_rules=scorer.stage_rules_version,
-            vocabulary=vocabulary,
-            consent_unknown=scorer.consent_unknown,
-            language=language,
-            reasons=part.body.reasons,
-            shadow=False,
-            decision_ids=ids,
-            customers=list(part.customers),
-            features=part.matrix.tobytes(),
-            answers=list(answers),
-        )
-        try:
-            self._recorder.append(decided)
-        except OSError as error:
-            log.error("decisions cannot be kept: %s", error)
-            raise Refusal(
-                503,
-                "cannot_record",
-                "the answer cannot be kept just now, so it is not given",
-                5.0,
-            ) from None
-        if answering.shadow is not None:
-            try:
-                self._beside.put_nowait(
-                    (
-                        answering.shadow,
-                        recoded(
-                            part.matrix,
-                            scorer.bundle.vocabulary,
-                            answering.shadow.bundle.vocabulary,
-                        ),
-                        before,
-                        decided,
-                    )
-                )
-            except queue.Full:
-                self._metrics.shadow_dropped()
-
-    def _try_shadows(self) -> None:
-        while True:
-            shadow, matrix, before, decided = self._beside.get()
-            try:
-                self._score_beside(shadow, matrix, before, decided)
-            except Exception as error:  # noqa: BLE001
-                # Whatever a model on trial does, those who are answered must not notice.
-                log.warning("the shadow failed: %s: %s", type(error).__name__, error)
-                self._metrics.shadow_dropped()
-
-    def _score_beside(self, shadow: Scorer, matrix: Float, before: Codes, decided: Decided) -> None:
-        if self._recorder is None:
-            return
-        ids = decision_ids(shadow.deciders, decided.customers, matrix, before)
-        answers = shadow.answers(shadow.score(matrix, reasons="none", before=before))
-        whole: list[Any] = [
-            {"customer_id": customer, "decision_id": name, **answer}
-            for customer, name, answer in zip(decided.customers, ids, answers, strict=True)
-        ]
-        self._recorder.append(
-            Decided(
-                request_id=decided.request_id,
-                at=decided.at,
-                route=decided.route,
-                caller=decided.caller,
-                model_version=shadow.model_version,
-                playbook=shadow.playbook_version,
-                stage_rules=shadow.stage_rules_version,
-                consent_unknown=shadow.consent_unknown,
-                language="en",
-                reasons="none",
-                shadow=True,
-                decision_ids=ids,
-                customers=decided.customers,
-                features=matrix.tobytes(),
-                answers=whole,
-            )
-        )
-
     def _response(
         self,
         answering: Answering,
@@ -576,14 +386,3 @@ def check_exact(body: CustomersRequest | FeaturesRequest, rows: int) -> None:
             f'"reasons": "exact" is for at most {MOST_EXACT} customers a request, not {rows}; '
             'ask for fewer, or for "fast"',
         )
-
-
-def as_key(customer: CustomerId, integer_keys: bool) -> CustomerId | None:
-    """Read an id as the workspace names customers; None where it cannot be one."""
-    if not integer_keys:
-        return str(customer)
-    try:
-        number = int(customer)
-    except ValueError:
-        return None
-    return number if -_INT64 <= number < _INT64 and str(number) == str(customer).strip() else None

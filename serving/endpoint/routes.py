@@ -21,7 +21,8 @@ from starlette.routing import Mount, Route
 
 from features import __version__
 from features.settings import Scope, ServingSettings
-from serving.endpoint.desk import Asked, Desk
+from serving.endpoint.clerk import Asked
+from serving.endpoint.desk import Desk
 from serving.endpoint.keys import Caller, Keys
 from serving.endpoint.limits import Deadline, Slots, Throttle
 from serving.endpoint.messages import (
