@@ -122,11 +122,18 @@ class Evidence:
 
     @cached_property
     def terms(self) -> Floats:
-        """Coefficients of one, the facts and their products in its variance, (1 + d + d * d, k)."""
+        """Coefficients of one, the facts and their :attr:`pairs` in its variance, (terms, k)."""
         known = (self.centre[:, None, :] * self.slope_covariance).sum(axis=2)
         at_zero = self.level_error**2 + (known * self.centre).sum(axis=1)
-        pairs = self.slope_covariance.reshape(len(self.share), -1)
+        left, right = self.pairs
+        pairs = np.where(left == right, 1.0, 2.0) * self.slope_covariance[:, left, right]
         return np.vstack([at_zero, -2 * known.T, pairs.T])
+
+    @cached_property
+    def pairs(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Which facts are multiplied, each pair once."""
+        left, right = np.triu_indices(len(self.moderators.names))
+        return left, right
 
 
 def provenance(share: float) -> Provenance:

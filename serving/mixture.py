@@ -132,8 +132,8 @@ def _measured(evidence: Evidence, facts: Floats | None) -> tuple[Floats, Floats]
     count = facts.shape[1]
     terms[:, 0, 0] = 1.0
     terms[:, 0, 1 : count + 1] = facts
-    pairs = facts[:, :, None] * facts[:, None, :]
-    terms[:, 0, count + 1 :] = pairs.reshape(len(facts), -1)
+    left, right = evidence.pairs
+    terms[:, 0, count + 1 :] = facts[:, left] * facts[:, right]
     # A product a row: BLAS rounds one product of all rows by how many there are.
     log = (terms[:, :, : count + 1] @ evidence.log_terms)[:, 0]
     variance = (terms @ evidence.terms)[:, 0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from features.settings import Settings
 from training.answers import PRODUCT
 from training.evaluation import Evaluation
@@ -13,6 +15,7 @@ from training.plots.canvas import NAMES
 from training.tracking import drift as moved
 from training.tracking.drift import Drift
 from training.tracking.training import Training
+from training.uplift.lifts import Lifts
 
 COLUMNS = {
     "auc": ("AUC", ".3f"),
@@ -35,6 +38,7 @@ def note(
     parts = [
         *_worth(training),
         *_learned_from(training, settings),
+        *_effects(training.bundle.lifts),
         "### What has moved since the champion",
         *(f"- {line}" for line in moved.words(drift)),
         "",
@@ -96,6 +100,25 @@ def _learned_from(training: Training, settings: Settings) -> Iterator[str]:
     )
     yield f"- Tables with data: {', '.join(sorted(bundle.data_available))}"
     yield f"- Feature service `{bundle.feature_service}`, data `{training.fingerprint}`\n"
+
+
+def _effects(lifts: Lifts) -> Iterator[str]:
+    """Say what actions were seen to change, where any was tried; `effects.json` has it all."""
+    if not lifts.tried:
+        return
+    yield "### What actions change"
+    yield "Everybody's net spend within the horizon, treated against control, with 95% intervals:"
+    yield ""
+    for one in lifts.tried:
+        if one.lift is None:
+            yield f"- {one.action}: not measured; {one.why}"
+        else:
+            level = one.lift.level
+            value, lower, upper = (
+                f"{np.expm1(end):+.1%}" for end in (level.value, level.lower, level.upper)
+            )
+            yield f"- {one.action}: {value} ({lower} to {upper}), {one.treated:,} treated"
+    yield ""
 
 
 def days_of(days: Sequence[DayEvaluation]) -> str:

@@ -24,6 +24,8 @@ _PARAMETERS: dict[str, Any] = {
     "bagging_fraction": 0.7, "bagging_freq": 1, "min_child_samples": 100,
 }  # fmt: skip
 _ROUNDS = 120
+MOST_LEARNED = 60_000
+"""Rows that a fold's models learn from at most."""
 _LEAST = 1e-3
 """Share of the mean that is expected of anybody at least: logarithms are taken of it."""
 
@@ -60,15 +62,15 @@ def expect(trials: Sequence[Experiment], machine: Machine) -> Rows:
     fold = whole.folds(machine.seed)
     of = np.repeat(np.arange(len(trials)), [len(one) for one in trials])
     spend, chance, cost = (np.zeros(len(whole)) for _ in range(3))
-    outcome = np.maximum(whole.net_spend, 0.0)
     for number in range(FOLDS):
-        learn, judge = fold != number, fold == number
-        spend[judge] = _expected("tweedie", whole, outcome, learn, judge, machine)
-        chance[judge] = _expected("binary", whole, whole.purchased, learn, judge, machine)
+        judge = fold == number
+        fitted = _Fold(whole, _drawn(fold != number, machine.seed), machine)
+        spend[judge] = fitted.expected("tweedie", np.maximum(whole.net_spend, 0.0), judge)
+        chance[judge] = fitted.expected("binary", whole.purchased, judge)
         if whole.cost is not None:
-            cost[judge] = _expected("regression", whole, whole.cost, learn, judge, machine)
+            cost[judge] = fitted.expected("regression", whole.cost, judge)
     # Returns are left out of what a Tweedie model can learn; the total is set right.
-    spend *= whole.net_spend.sum() / max(spend.sum(), 1e-9)
+    spend *= whole.net_spend.sum() / spend.sum()
     return Rows(whole, of, fold, np.maximum(spend, _LEAST * spend.mean()), chance, cost)
 
 
@@ -88,22 +90,34 @@ def _together(trials: Sequence[Experiment]) -> Experiment:
     )
 
 
-def _expected(
-    objective: str,
-    whole: Experiment,
-    outcome: NDArray[Any],
-    learn: Bool,
-    judge: Bool,
-    machine: Machine,
-) -> Float:
-    said: Float = lgb.train(
-        {"objective": objective, **_PARAMETERS, **machine.parameters()},
-        lgb.Dataset(
+def _drawn(learn: Bool, seed: int) -> Int:
+    rows = np.flatnonzero(learn)
+    if len(rows) <= MOST_LEARNED:
+        return rows
+    return np.sort(np.random.default_rng([seed, 3]).choice(rows, MOST_LEARNED, replace=False))
+
+
+class _Fold:
+    """Rows to learn from, binned once for all outcomes."""
+
+    def __init__(self, whole: Experiment, learn: Int, machine: Machine) -> None:
+        self._whole, self._learn, self._machine = whole, learn, machine
+        self._dataset = lgb.Dataset(
             whole.matrix[learn],
-            outcome[learn].astype(np.float64),
+            np.zeros(len(learn)),
             categorical_feature=list(whole.categories),
             params={**BINNING, "verbosity": -1},
-        ),
-        num_boost_round=_ROUNDS,
-    ).predict(whole.matrix[judge], num_threads=machine.threads)
-    return said
+            free_raw_data=False,
+        )
+
+    def expected(self, objective: str, outcome: NDArray[Any], judge: Bool) -> Float:
+        """Learn an outcome, and say it of the rows that were not learned from."""
+        threads = self._machine.threads
+        self._dataset.set_label(outcome[self._learn].astype(np.float64))
+        model = lgb.train(
+            {"objective": objective, **_PARAMETERS, **self._machine.parameters()},
+            self._dataset,
+            num_boost_round=_ROUNDS,
+        )
+        said: Float = model.predict(self._whole.matrix[judge], num_threads=threads)
+        return said

@@ -23,7 +23,9 @@ Learner = Literal["t", "x", "dr"]
 LEARNERS: tuple[Learner, ...] = get_args(Learner)
 
 SPLITS = 3
-"""Times that the customers are dealt into folds anew."""
+"""Times that the customers are dealt into folds anew, where they are few."""
+MANY = 10_000
+"""Rows from which on one split does: chance in it decides no more."""
 HALVES = 2
 """Parts of what a fold learns from: the score that a row gives is of models of the other part."""
 _RESPONSE: dict[str, Any] = {
@@ -91,7 +93,8 @@ def cross_fit(experiment: Experiment, machine: Machine) -> CrossFitted:
     What a row is said to be is the mean over the splits, so that chance in one of them does not
     decide.
     """
-    splits = [_split(experiment, machine, machine.seed + number) for number in range(SPLITS)]
+    count = SPLITS if len(experiment) < MANY else 1
+    splits = [_split(experiment, machine, machine.seed + number) for number in range(count)]
 
     def mean(columns: Sequence[Float]) -> Float:
         found: Float = np.mean(columns, axis=0)

@@ -137,6 +137,8 @@ def judge(one: Experiment, machine: Machine) -> Tried:
             f"the smaller has {min(arms)} and {buyers}"
         )
         return Tried(one.action, *arms, "too_few", why)
+    if one.net_spend.sum() <= 0:
+        return Tried(one.action, *arms, "too_few", "as much came back as was bought")
     checked = balance(one, machine)
     if not checked.is_random:
         return Tried(one.action, *arms, "not_random", _confounded(checked))
