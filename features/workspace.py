@@ -85,6 +85,11 @@ class Workspace:
         return self.root / "exports"
 
     @property
+    def segments(self) -> Path:
+        """The fitted segments, and each customer's of a day, a file a day."""
+        return self.root / "segments"
+
+    @property
     def plans(self) -> Path:
         """Plans of campaigns, a file a version."""
         return self.root / "plans"

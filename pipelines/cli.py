@@ -666,6 +666,42 @@ def evaluate(
 
 
 @verb()
+@click.option("--as-of", type=DAY, help="Segment who was known by this day; default the last.")
+@click.option("--refit", is_flag=True, help="Fit the segments anew on this day.")
+@click.option("--by", multiple=True, help="Slice by this column of customers alone; repeatable.")
+@click.option("--out", type=FILE, help="Another place for the rows: Parquet or CSV.")
+@click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+def segments(
+    context: Context,
+    terminal: Terminal,
+    _: Path | None,
+    as_of: date | None,
+    refit: bool,
+    by: tuple[str, ...],
+    out: Path | None,
+    lang: Language,
+) -> dict[str, Any]:
+    """Divide customers: RFM, value and risk, clusters of behaviour, slices by attributes.
+
+    The fifths of RFM and the clusters are fitted once and kept, so that a customer's segment on a
+    later day can be compared; --refit fits them anew. Each cluster is described by what sets it
+    apart, and there are none where none comes back when customers are drawn anew. Attributes that
+    the settings call sensitive are reported, and never used to divide.
+
+    \b
+    lifecycle segments --as-of 2024-06-30
+    lifecycle segments --by region --by plan --lang zh --out segments.csv
+    """
+    from pipelines.segments import segment  # noqa: PLC0415
+    from pipelines.segments_table import show_segments  # noqa: PLC0415
+
+    with terminal.progress():
+        report = segment(context, as_of, refit, by, out, lang)
+    show_segments(terminal, report)
+    return report.to_dict()
+
+
+@verb()
 @click.option(
     "--changed-since", type=DAY, required=True, help="A day that was scored, to compare with."
 )
@@ -1031,6 +1067,11 @@ for command in (
     promote,
     score,
     stages,
+    return report.to_dict()
+
+
+@verb()
+    segments,
     recommend,
     outcomes,
     evaluate,
