@@ -1067,10 +1067,6 @@ for command in (
     promote,
     score,
     stages,
-    return report.to_dict()
-
-
-@verb()
     segments,
     recommend,
     outcomes,
