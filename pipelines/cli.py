@@ -670,7 +670,11 @@ def evaluate(
 @click.option("--refit", is_flag=True, help="Fit the segments anew on this day.")
 @click.option("--by", multiple=True, help="Slice by this column of customers alone; repeatable.")
 @click.option("--out", type=FILE, help="Another place for the rows: Parquet or CSV.")
-@click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+@click.option(
+    "--lang",
+    type=click.Choice(("en", "zh")),
+    help="Of the words in the rows and the table; default: serving.language.",
+)
 def segments(
     context: Context,
     terminal: Terminal,
@@ -679,7 +683,7 @@ def segments(
     refit: bool,
     by: tuple[str, ...],
     out: Path | None,
-    lang: Language,
+    lang: Language | None,
 ) -> dict[str, Any]:
     """Divide customers: RFM, value and risk, clusters of behaviour, slices by attributes.
 

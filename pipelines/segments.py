@@ -93,7 +93,7 @@ def segment(
     refit: bool = False,
     by: Sequence[str] = (),
     out: Path | None = None,
-    language: Language = "en",
+    language: Language | None = None,
 ) -> SegmentReport:
     """Divide every customer known by the end of a day; what is missing is scored first.
 
@@ -105,8 +105,9 @@ def segment(
         Nothing is ingested or promoted, or the fit is of another version.
     """
     watch = Stopwatch()
-    if out is not None:
-        check_file(str(out))
+    if out is not None and out.suffix not in (".parquet", ".csv"):
+        raise InputError(f"--out {out} must end in .parquet or .csv")
+    language = language or context.settings.serving.language
     scored = score(context, as_of, language=language)
     day, ledger = date.fromisoformat(scored.as_of), context.ledger()
     attributes = attributes_on(ledger.path("customers"), day)

@@ -197,6 +197,8 @@ def test_every_verb_explains_itself_with_an_example(name: str):
     command = main.commands[name]
     assert command.help is not None
     assert f"lifecycle {name}" in command.help
+    if isinstance(command, click.Group):
+        return  # Its own verbs have the options.
     options = {option for p in command.params for option in p.opts}
     assert {"--json", "--workspace", "--quiet", "--settings"} <= options
     for parameter in command.params:
