@@ -12,7 +12,8 @@ from serving.plan.summary import BUDGET, CAPACITY
 Told = Mapping[str, Any]
 
 ACTION_COLUMNS = (
-    "action", "chosen", "treated", "held out", "cost", "net value", "between", "effects", "full",
+    "action", "chosen", "treated", "held out", "cost", "net value", "between", "effects",
+    "of capacity",
 )  # fmt: skip
 CONTROL_COLUMNS = ("held out of", "share", "shows", "expected", "breaks even", "forgone")
 POLICY_COLUMNS = ("instead of the plan", "treated", "cost", "net value")
