@@ -4,7 +4,7 @@ Its form is explained to that reader in ``stages.yaml``, the one that is shipped
 
 >>> rules = load_stage_rules()
 >>> rules.stages["churned"].when
-'recency_days > silent_days'
+'recency_days > silent_days and not running and not leaving'
 """
 
 from __future__ import annotations
