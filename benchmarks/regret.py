@@ -6,8 +6,9 @@ exact posterior mean of what each action brings each customer (`lifecycle simula
 policies may do what the playbook allows for the customer, and earn what is true.
 
 - assumed: the playbook, as if nothing had been measured
-- risk, value: as many contacts as the product, to those most likely to leave, or worth most, each
-  with the action that the product values most
+- risk, value: as many contacts as the product, to those most likely to leave, or worth most over
+  twelve months, each with the action that the playbook promises most of; `with_ours`: with the
+  action that the product values most, so that whom it chooses is compared alone
 """
 
 from __future__ import annotations
@@ -152,14 +153,17 @@ def judge(one: Company, lifts: Lifts) -> dict[str, Any]:
     assumed = one.scorer(Lifts()).score(one.matrix, reasons="none").choices
     made, said = scores.choices, scores.predictions
     policy = taken(made.worth[1], made.candidate)
-    whatever = taken(made.worth[1], made.allowed)
+    promised = taken(assumed.worth[1], made.allowed)
+    ours = taken(made.worth[1], made.allowed)
     contacts = int((policy != NOBODY).sum())
     policies = {
         "best": taken(one.known, made.allowed & (one.known > 0)),
         "lifecycle": policy,
         "assumed": taken(assumed.worth[1], assumed.candidate),
-        "risk": first(said.churn_probability, whatever, contacts),
-        "value": first(said.clv_12m, whatever, contacts),
+        "risk": first(said.churn_probability, promised, contacts),
+        "value": first(said.clv_12m, promised, contacts),
+        "risk_with_ours": first(said.churn_probability, ours, contacts),
+        "value_with_ours": first(said.clv_12m, ours, contacts),
     }
     told: dict[str, Any] = {}
     for name, actions in policies.items():
@@ -181,7 +185,7 @@ def curve(one: Company, shares: Sequence[float], seed: int) -> list[dict[str, An
     for share in shares:
         some = part(one.experiments, share, seed)
         begun = time.process_time()
-        lifts = measure_lifts(some, Machine(seed, one.settings.training.threads))
+        lifts = measure_lifts(some, Machine(seed, threads=1))
         rows.append(
             {
                 "assignments": sum(map(len, some)),

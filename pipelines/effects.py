@@ -18,7 +18,7 @@ from serving.worth import Effects
 from training.trees import Machine
 from training.uplift.curves import Z95, Estimate
 from training.uplift.experiment import Experiment
-from training.uplift.lifts import Lifts
+from training.uplift.lifts import Lifts, sized
 from training.uplift.measured import Measured, measure
 
 
@@ -109,7 +109,8 @@ def _told(
         }
         if tried.lift is not None:
             action = book.get(tried.action)
-            told[tried.action] |= _numbers(measure(by_action[tried.action], machine), action)
+            one = by_action[tried.action]
+            told[tried.action] |= _numbers(measure(one, sized(machine, len(one))), action)
             told[tried.action]["worth"] = _worth(tried.action, action, lifts)
         context.say("effects", number + 1, len(lifts.tried))
     return told

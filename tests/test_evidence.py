@@ -207,7 +207,7 @@ def test_a_company_learns_what_its_actions_do(tmp_path: Path):
     root.mkdir()
     settings = (world / "lifecycle.yaml").read_text()
     (root / "lifecycle.yaml").write_text(
-        settings + "\nchurn: {horizon_days: 60}\ntraining: {max_snapshots: 4, threads: 1}\n"
+        settings + "\nchurn: {horizon_days: 60}\ntraining: {max_snapshots: 2, threads: 1}\n"
     )
     tables = ("orders", "customers", "interactions", "treatments")
     succeed(root, "ingest", *(w for t in tables for w in (f"--{t}", world / f"{t}.parquet")))
