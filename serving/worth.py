@@ -172,16 +172,5 @@ def incremental_values(effects: Effects, outlook: Outlook) -> Floats:
     >>> incremental_values(Effects.of([coupon]), customer)[:2, 0, 0].round(9).tolist()
     [-3.0, 6.0]
     """
-    before = outlook.purchase_probability[:, None]
-    spend, none = outlook.spend_if_purchase[:, None], outlook.spend_if_none[:, None]
-    lift_spend = effects.lift_spend[:, None, :]
-    change = probability_change(before, np.expm1(effects.lift_log_odds)[:, None, :])
-    after = before + change
-    order = np.maximum(spend * (1 + lift_spend), 0.0)
-    incentive = effects.amount + effects.share_of_order * order
-    return (
-        change * (outlook.margin * (spend - none))
-        + after * (outlook.margin * spend * lift_spend)
-        - effects.contact_cost
-        - after * (effects.redemption_rate * incentive)
-    )
+    parts = assumed_parts(effects, outlook)
+    return parts.gain - effects.contact_cost - parts.incentive
