@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from features.matrix import recoded
@@ -68,20 +69,17 @@ class Beside:
             for customer, name, answer in zip(decided.customers, ids, answers, strict=True)
         ]
         self._recorder.append(
-            Decided(
-                request_id=decided.request_id,
-                at=decided.at,
-                route=decided.route,
-                caller=decided.caller,
+            replace(
+                decided,
                 model_version=shadow.model_version,
                 playbook=shadow.playbook_version,
                 stage_rules=shadow.stage_rules_version,
+                vocabulary="stages",
                 consent_unknown=shadow.consent_unknown,
                 language="en",
                 reasons="none",
                 shadow=True,
                 decision_ids=ids,
-                customers=decided.customers,
                 features=matrix.tobytes(),
                 answers=whole,
             )
