@@ -92,9 +92,9 @@ def everybody(
     for rows in store.historical_batches(customers, day, CHUNK):
         ids = rows.column("customer_id")
         names = ids.to_pylist()
+        staged = None if former is None else former.of(names)
         for (scorer, _), gathering in zip(advisers, gatherings, strict=True):
             matrix = matrix_of(pa.Table.from_batches([rows]), scorer.bundle.vocabulary)
-            staged = None if former is None else former.of(names)
             decisions = decision_ids(scorer.deciders, names, matrix, staged)
             scores = scorer.score(matrix, threads, "none", before=staged)
             gathering.add(ids, pa.array(decisions, pa.string()), scores)
