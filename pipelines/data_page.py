@@ -12,21 +12,11 @@ from matplotlib.ticker import MaxNLocator
 
 from features.ingest.report import IngestReport
 from pipelines.data_facts import DataFacts, OrderFacts, TableFacts
+from pipelines.page import bullets, drawing, page, table
 
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#999999"
 _COLOURS = (_BLUE, _ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", _GREY)
 _MOST_SERIES = 6
-
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto;
-  padding: 0 1rem; }
-h1 { font-size: 1.7rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; }
-figure { margin: 1rem 0; } figcaption { color: #555; font-size: .9rem; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; }
-th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid #eee; }
-th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
-svg { max-width: 100%; height: auto; }
-"""
 
 
 def data_page(facts: DataFacts, reports: Sequence[IngestReport]) -> str:
@@ -36,10 +26,10 @@ def data_page(facts: DataFacts, reports: Sequence[IngestReport]) -> str:
         f"<h1>The data: {orders.orders:,} orders of {orders.customers:,} customers</h1>",
         f"<p>From {orders.first_day} to {orders.last_day}, {orders.net:,.2f} {facts.currency} net "
         f"of returns. {orders.one_order_share:.0%} of the buyers bought on one day only.</p>",
-        _list(facts.advice),
+        bullets(facts.advice),
         "<h2>What was read</h2>",
         _reading(reports),
-        *(_list(report.sentences(), report.source) for report in reports),
+        *(f"<h3>{escape(report.source)}</h3>{bullets(report.sentences())}" for report in reports),
         "<h2>Orders</h2>",
         _figure(_orders_by_month(orders), "Orders a month, a customer's first day apart."),
         _figure(_money_by_month(orders, facts.currency), "Net revenue and returns a month."),
@@ -62,35 +52,19 @@ def data_page(facts: DataFacts, reports: Sequence[IngestReport]) -> str:
         sections.append(f"<h2>{escape(other.table.capitalize())}</h2>")
         caption = f"{other.rows:,} rows of {other.customers:,} customers, a month, by {other.by}."
         sections.append(_figure(_by_month(other), caption))
-    body = "\n".join(sections)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>Data report</title><style>{_STYLE}</style></head>\n"
-        f"<body>\n{body}\n</body></html>\n"
-    )
-
-
-def _list(sentences: Sequence[str], title: str = "") -> str:
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-    heading = f"<h3>{escape(title)}</h3>" if title else ""
-    return f"{heading}<ul>{items}</ul>"
+    return page("Data report", "\n".join(sections))
 
 
 def _reading(reports: Sequence[IngestReport]) -> str:
-    head = "".join(
-        f"<th>{name}</th>" for name in ("file", "table", "rows", "kept", "merged", "quarantined")
-    )
-    rows = "".join(
-        f"<tr><td>{escape(report.source)}</td><td>{report.table}</td>"
-        + "".join(
-            f"<td>{report.counts[name]:,}</td>"
-            for name in ("rows_in", "kept", "merged", "quarantined")
+    rows = [
+        (
+            report.source,
+            report.table,
+            *(f"{report.counts[name]:,}" for name in ("rows_in", "kept", "merged", "quarantined")),
         )
-        + "</tr>"
         for report in reports
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    ]
+    return table(("file", "table", "rows", "kept", "merged", "quarantined"), rows)
 
 
 def _figure(figure: Figure, caption: str) -> str:
@@ -98,11 +72,7 @@ def _figure(figure: Figure, caption: str) -> str:
     # A fixed salt and no date: the same data make the same bytes.
     figure.savefig(out, format="svg", metadata={"Date": None})
     svg = out.getvalue()
-    svg = svg[svg.index("<svg") :]
-    return (
-        f'<figure role="img" aria-label="{escape(caption)}">{svg}'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
+    return drawing(svg[svg.index("<svg") :], caption)
 
 
 def _canvas(x: str, y: str) -> tuple[Figure, Axes]:

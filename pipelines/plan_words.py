@@ -194,8 +194,8 @@ def _effect(amount: float | None, measure: str, currency: str) -> str:
     if amount is None:
         return "nothing"
     if measure == "purchase":
-        return f"{100 * amount:.2g} points"
-    return f"{amount:.2g} {currency} each"
+        return f"{_two_digits(100 * amount)} points"
+    return f"{_two_digits(amount)} {currency} each"
 
 
 def _between(value: Told) -> str:
@@ -212,3 +212,12 @@ def _effect_from(told: Told) -> str:
 def _measured(plan: Told) -> str:
     value = plan["value"]["mid"]
     return f"{plan['measured_value'] / value:.0%} measured" if value > 0 else ""
+
+
+def _two_digits(amount: float) -> str:
+    """Write two significant digits, never as a power of ten.
+
+    >>> _two_digits(143.2), _two_digits(1432.0), _two_digits(0.0671)
+    ('140', '1,400', '0.067')
+    """
+    return f"{float(f'{amount:.2g}'):,.12g}"
