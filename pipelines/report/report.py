@@ -1,0 +1,203 @@
+"""`lifecycle report`: what changed, why, and what to do, as one page that needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+from features.catalogue import KeyType
+from features.errors import LifecycleError
+from features.ingest.ledger import Ledger
+from features.scores import scored_days, scores_path
+from pipelines.context import Context
+from pipelines.outcomes import outcomes
+from pipelines.report.acquisition import acquisition
+from pipelines.report.actions import Campaign, actions, campaign
+from pipelines.report.contents import Contents
+from pipelines.report.development import development
+from pipelines.report.journey import journey
+from pipelines.report.known import Known
+from pipelines.report.loss import loss
+from pipelines.report.periods import A_YEAR, PeriodKind, whole_periods
+from pipelines.report.points import Series, settled
+from pipelines.report.predictions import Predictions, from_judged, from_scores
+from pipelines.report.retention import retention
+from pipelines.report.scored import Scored
+from pipelines.report.stages import flow, observed, stage_rows
+from pipelines.report.trade import trade
+from pipelines.report.worth import worth
+from pipelines.score import score
+from serving.plan.kept import KeptPlans
+from training.bundle import ScorerBundle
+from training.contest_files import judged_file, read_contests
+
+HISTORY = 5
+"""Ends of earlier periods whose stages are shown, scored now where they never were."""
+_ACTIVATION_DAYS = 30
+"""How long a customer is new where no model has fitted it."""
+
+
+@dataclass(frozen=True)
+class _Champion:
+    """The model that answers, as far as a report asks it."""
+
+    version: int
+    bundle: ScorerBundle
+
+
+def gather(
+    context: Context, as_of: date | None, kind: PeriodKind, history: int = HISTORY
+) -> Contents:
+    """Gather the facts of a report; nothing is written but the scores that it lacks.
+
+    Parameters
+    ----------
+    as_of
+        The day that it speaks of; None: the last day that the data cover.
+    kind
+        What is compared: weeks, months or quarters, whole ones up to the day.
+    history
+        How many earlier period ends are scored where they never were, with the model of today. Days
+        that were scored stay as they were said.
+
+    Raises
+    ------
+    InputError
+        The day lies outside the data.
+    NotEnoughData
+        No whole period lies before it.
+    WorkspaceError
+        Nothing has been ingested.
+    """
+    context.workspace.require()
+    with context.workspace.locked():
+        ledger = context.folded_ledger()
+    day = as_of or context.observed_until(ledger)
+    context.check_day(ledger, day)
+    periods = whole_periods(kind, ledger.first_day_known_by(day), day, A_YEAR[kind] + 2)
+    champion = _champion(context)
+    horizon = context.horizon(ledger, day).days
+    silent = context.settings.churn.silent_days or horizon
+    activation = context.settings.churn.activation_days or _ACTIVATION_DAYS
+    if champion is not None:
+        silent = round(champion.bundle.thresholds.silent_days)
+        activation = round(champion.bundle.thresholds.activation_days)
+    margin = context.settings.value.margin
+    known = Known.read(ledger, day, margin)
+    ends = [one.last for one in periods[-(history + 1) :]]
+    filled, days = _scored(context, ledger, day, ends, history, champion is not None)
+    campaigns = _campaigns(context, day)
+    context.say("facts", 0, 1)
+    today = days[-1] if days else None
+    since = known.first_day + timedelta(days=silent)
+
+    def told(series: Sequence[Series]) -> tuple[Series, ...]:
+        return tuple(settled(one, periods, since) for one in series)
+
+    won, before, kept, lost = (
+        acquisition(known, periods, horizon),
+        journey(known, periods),
+        retention(known, periods, silent),
+        loss(known, periods, silent),
+    )
+    began = next((one for one in days if one.day == periods[-1].first - timedelta(days=1)), None)
+    contents = Contents(
+        context.settings.data.name,
+        context.settings.data.currency,
+        day,
+        periods,
+        silent,
+        horizon,
+        margin,
+        known.people.height,
+        known.firsts.height,
+        ledger.tables,
+        trade(known, periods),
+        replace(won, series=told(won.series)),
+        replace(before, series=told(before.series)),
+        told(development(known, periods, silent)),
+        replace(kept, series=told(kept.series)),
+        replace(lost, series=told(lost.series)),
+        observed(known, [one for one in periods if one.last >= since], silent, activation),
+        actions(known, horizon, campaigns),
+        ()
+        if today is None
+        else stage_rows(known, today, days[-2] if len(days) > 1 else None, began, periods[-1]),
+        flow(days),
+        None if today is None else worth(today),
+        _predictions(context, ledger, day, horizon, champion),
+        None if champion is None else champion.version,
+        filled,
+    )
+    context.say("facts", 1, 1)
+    return contents
+
+
+def _champion(context: Context) -> _Champion | None:
+    registry = context.registry()
+    found = registry.champion()
+    return None if found is None else _Champion(found.version, registry.load(found))
+
+
+def _scored(
+    context: Context,
+    ledger: Ledger,
+    day: date,
+    ends: list[date],
+    history: int,
+    there_is_a_model: bool,
+) -> tuple[tuple[date, ...], list[Scored]]:
+    """Read the scores of the day and of period ends before it, and make those that are missing."""
+    key_type: KeyType = ledger.customer_id_type
+    workspace = context.workspace
+    there = set(scored_days(workspace, key_type))
+    filled = []
+    if there_is_a_model:
+        missing = [end for end in ends if end < day and end not in there] if history else []
+        for done, end in enumerate(missing):
+            context.say("earlier days", done, len(missing))
+            score(context, end, reasons="none")
+            filled.append(end)
+        if missing:
+            context.say("earlier days", len(missing), len(missing))
+        # Of a past day what was said stays as it was said; today's follows the data as they are.
+        if day not in there or day == context.observed_until(ledger):
+            score(context, day)
+    there = set(scored_days(workspace, key_type))
+    shown = sorted({one for one in (*ends, day) if one in there})
+    if not shown or shown[-1] != day:
+        return (), []
+    return tuple(filled), [Scored.read(scores_path(workspace, key_type, one)) for one in shown]
+
+
+def _campaigns(context: Context, day: date) -> tuple[Campaign, ...]:
+    found = []
+    for plan in KeptPlans(context.workspace.plans).all():
+        if plan.as_of < day:
+            try:
+                told = outcomes(context, plan.campaign, day)
+            except LifecycleError:
+                # A plan of which nothing can be told yet is no part of what plans brought.
+                continue
+            found.append(campaign(told.to_dict()))
+    return tuple(sorted(found, key=lambda one: one.day))
+
+
+def _predictions(
+    context: Context, ledger: Ledger, day: date, horizon: int, champion: _Champion | None
+) -> Predictions | None:
+    workspace, key_type = context.workspace, ledger.customer_id_type
+
+    def read(one: date) -> Scored:
+        return Scored.read(scores_path(workspace, key_type, one))
+
+    days = scored_days(workspace, key_type)
+    found = from_scores(days, read, ledger.orders_path, horizon, day)
+    if found is not None or champion is None:
+        return found
+    file = judged_file(workspace, champion.version)
+    if not file.is_file():
+        return None
+    matured = [one for one in read_contests(file) if one.ends <= day]
+    return from_judged(matured, champion.version)
