@@ -23,6 +23,7 @@ from features import catalogue
 from training.dataset import TREE_FEATURES, tree_matrix
 from training.leaves import CHUNK, FEW_ROWS, Places
 from training.prior import Prior, column, summary
+from training.tree_text import TreeText, trees_of
 
 Float = NDArray[np.float64]
 Method = Literal["fast", "exact"]
@@ -70,12 +71,12 @@ class PathAttribution:
     @classmethod
     def of(cls, booster: lgb.Booster | None) -> PathAttribution:
         """Read the paths out of a booster; a split by category is a split as any other."""
-        trees = booster.dump_model()["tree_info"] if booster is not None else []
+        trees = list(trees_of(booster)) if booster is not None else []
         groups = tuple(
             _Group.of(trees[first : first + TREES_AT_ONCE], first)
             for first in range(0, len(trees), TREES_AT_ONCE)
         )
-        return cls(groups, sum(_value(tree["tree_structure"]) for tree in trees))
+        return cls(groups, sum(_value(tree, _root(tree)) for tree in trees))
 
     def attribute(self, found: Places) -> Attribution:
         """Attribute the trees' raw score.
@@ -114,12 +115,8 @@ class _Group:
     table: Any
 
     @classmethod
-    def of(cls, trees: Sequence[Mapping[str, Any]], first: int) -> _Group:
-        leaves: list[dict[int, float]] = []
-        for tree in trees:
-            start = len(leaves)
-            leaves.extend({} for _ in range(tree["num_leaves"]))
-            _walk(tree["tree_structure"], {}, leaves, start)
+    def of(cls, trees: Sequence[TreeText], first: int) -> _Group:
+        leaves = [leaf for tree in trees for leaf in _paths(tree)]
         table = sparse.csr_matrix(
             (
                 np.array([value for leaf in leaves for value in leaf.values()], np.float64),
@@ -158,20 +155,30 @@ def _counted(features: NDArray[np.int32], values: Float, counts: NDArray[np.int6
     return np.asarray(sums, dtype=np.float64).reshape(rows, width)
 
 
-def _value(node: dict[str, Any]) -> float:
-    return float(node["leaf_value"] if "leaf_value" in node else node["internal_value"])
+def _root(tree: TreeText) -> int:
+    return 0 if len(tree.split_feature) else ~0
 
 
-def _walk(
-    node: dict[str, Any], so_far: dict[int, float], leaves: list[dict[int, float]], first: int
-) -> None:
-    if "leaf_value" in node:
-        leaves[first + node.get("leaf_index", 0)] = so_far
-        return
-    split = node["split_feature"]
-    for child in (node["left_child"], node["right_child"]):
-        change = so_far.get(split, 0.0) + _value(child) - _value(node)
-        _walk(child, {**so_far, split: change}, leaves, first)
+def _value(tree: TreeText, node: int) -> float:
+    return float(tree.split_value[node] if node >= 0 else tree.leaf_value[~node])
+
+
+def _paths(tree: TreeText) -> list[dict[int, float]]:
+    """What each feature that is split on above a leaf contributes there, leaf by leaf."""
+    leaves: list[dict[int, float]] = [{} for _ in tree.leaf_value]
+    children = list(zip(tree.left_child.tolist(), tree.right_child.tolist(), strict=True))
+    features = tree.split_feature.tolist()
+    open_nodes = [(_root(tree), leaves[0])]
+    while open_nodes:
+        node, so_far = open_nodes.pop()
+        if node < 0:
+            leaves[~node] = so_far
+            continue
+        split, value = features[node], _value(tree, node)
+        for child in children[node]:
+            change = so_far.get(split, 0.0) + _value(tree, child) - value
+            open_nodes.append((child, {**so_far, split: change}))
+    return leaves
 
 
 def tree_shap(booster: lgb.Booster | None, matrix: Float, threads: int = 1) -> Attribution:

@@ -13,6 +13,8 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
+from training.tree_text import trees_of
+
 Float = NDArray[np.float64]
 Places = NDArray[np.int32]
 
@@ -44,15 +46,10 @@ class Leaves:
     @classmethod
     def of(cls, booster: lgb.Booster) -> Leaves:
         """Read a booster's leaves."""
-        trees = booster.dump_model()["tree_info"]
-        counts = np.array([tree["num_leaves"] for tree in trees], np.int32)
-        values = [
-            booster.get_leaf_output(number, leaf)
-            for number, count in enumerate(counts.tolist())
-            for leaf in range(count)
-        ]
+        values = [tree.leaf_value for tree in trees_of(booster)]
+        counts = np.array([len(one) for one in values], np.int32)
         starts = np.cumsum(counts, dtype=np.int32) - counts
-        return cls(booster, starts, np.array(values, np.float64))
+        return cls(booster, starts, np.concatenate([np.empty(0), *values]))
 
     def found(self, rows: Float, threads: int = 1) -> Places:
         """Find the place of each row's leaf in every tree, shape (n, trees).

@@ -63,17 +63,17 @@ class Trees:
             Of :meth:`found`, where that was asked already.
         """
         places = found or self.found(matrix, threads)
-        sums = [
-            None if one is None or at is None else one.sums(at)
-            for one, at in zip(self.leaves, places, strict=True)
+        known = [
+            None if at is None or (one := self.leaves(task)) is None else one.sums(at)
+            for task, at in zip(ALL_TASKS, places, strict=True)
         ]
         left = [
-            booster if known is None else None
-            for booster, known in zip((self.churn, self.spend), sums, strict=True)
+            booster if sums is None else None
+            for booster, sums in zip((self.churn, self.spend), known, strict=True)
         ]
         churn, spend = (
-            added if known is None else known
-            for added, known in zip(corrections(left, matrix, threads), sums, strict=True)
+            added if sums is None else sums
+            for added, sums in zip(corrections(left, matrix, threads), known, strict=True)
         )
         return churn, spend
 
@@ -85,21 +85,29 @@ class Trees:
         attributed
             Those of churn are wanted of many rows too, as their attribution follows from them.
         """
-        churn, spend = self.leaves
         few = 0 < len(matrix) <= FEW_ROWS
-        if not few and not attributed:
+        # Leaves are read when they are first asked for: it takes a second for a large model.
+        churn = self.leaves("churn") if few or attributed else None
+        spend = self.leaves("spend") if few else None
+        if churn is None and spend is None:
             return None, None
         rows = tree_matrix(matrix)
         return (
             None if churn is None else churn.found(rows, threads),
-            None if spend is None or not few else spend.found(rows, threads),
+            None if spend is None else spend.found(rows, threads),
         )
 
+    def leaves(self, task: Task) -> Leaves | None:
+        """Give the leaves of a task's trees, read once."""
+        return self._churn_leaves if task == "churn" else self._spend_leaves
+
     @cached_property
-    def leaves(self) -> tuple[Leaves | None, Leaves | None]:
-        """The leaves of both, read once."""
-        churn, spend = (None if b is None else Leaves.of(b) for b in (self.churn, self.spend))
-        return churn, spend
+    def _churn_leaves(self) -> Leaves | None:
+        return None if self.churn is None else Leaves.of(self.churn)
+
+    @cached_property
+    def _spend_leaves(self) -> Leaves | None:
+        return None if self.spend is None else Leaves.of(self.spend)
 
 
 @dataclass(frozen=True)
