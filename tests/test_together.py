@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -43,6 +44,31 @@ def test_what_waits_is_answered_in_few_calls_and_in_order():
     wanted = range(3 * MOST_TOGETHER + 2)
     assert gathered(Together(square), *wanted) == [number**2 for number in wanted]
     assert calls == [MOST_TOGETHER] * 3 + [2]
+
+
+def test_who_comes_soon_after_a_call_shares_the_next_and_who_comes_to_an_idle_worker_never_waits():
+    calls: list[int] = []
+
+    def slow(numbers: Sequence[int]) -> list[int | Refusal]:
+        calls.append(len(numbers))
+        time.sleep(0.003)
+        return list(numbers)
+
+    async def run() -> None:
+        together = Together(slow)
+        first = asyncio.ensure_future(together.ask(0))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert first.done()
+        later = []
+        for number in range(1, 13):
+            later.append(asyncio.ensure_future(together.ask(number)))
+            await asyncio.sleep(0.001)
+        assert await asyncio.gather(*later) == list(range(1, 13))
+
+    asyncio.run(run())
+    assert sum(calls) == 13
+    assert len(calls) <= 7
 
 
 def test_one_that_is_refused_or_breaks_harms_no_other():
