@@ -25,6 +25,7 @@ from pipelines.console import STAGE_COLUMNS, Terminal, settle_process, stage_row
 
 if TYPE_CHECKING:
     from pipelines.context import Context
+    from pipelines.report.periods import PeriodKind
     from serving.reasons import Reasons
     from serving.sentences import Language
     from training.stages import Vocabulary
@@ -893,6 +894,68 @@ def handbook(
     return report.to_dict()
 
 
+@verb()
+@click.option("--as-of", type=DAY, help="Day that it speaks of; default the last of the data.")
+@click.option(
+    "--period",
+    type=click.Choice(("week", "month", "quarter")),
+    default="month",
+    show_default=True,
+    help="What is compared: the newest whole ones up to the day.",
+)
+@click.option(
+    "--lang", type=click.Choice(("en", "zh")), help="Its language; default: serving.language."
+)
+@click.option("--out", type=FILE, help="HTML; default lifecycle-report.html in the workspace.")
+@click.option(
+    "--history",
+    type=click.IntRange(0, 24),
+    default=5,
+    show_default=True,
+    help="Score so many ends of earlier periods where that was never done, so that moves show.",
+)
+@click.option("--customer", help="The page of one customer instead, by their id.")
+def report(
+    context: Context,
+    terminal: Terminal,
+    _: Path | None,
+    as_of: date | None,
+    period: PeriodKind,
+    lang: Language | None,
+    out: Path | None,
+    history: int,
+    customer: str | None,
+) -> dict[str, Any]:
+    """Tell what changed, where value is at risk, what actions brought and what to do next.
+
+    One page that needs no network, with every indicator of acquisition, development, retention and
+    loss, and where data are missing which table would bring them. It is kept in MLflow too, and
+    --json has all its numbers. It needs orders; a promoted model adds stages, value and advice.
+
+    \b
+    lifecycle report
+    lifecycle report --as-of 2024-06-30 --period quarter --lang zh --out report.html
+    lifecycle report --customer 111 --out customer.html
+    """
+    from pipelines.report.report import customer_report  # noqa: PLC0415
+    from pipelines.report.report import report as job  # noqa: PLC0415
+
+    if customer is not None:
+        page = out or context.workspace.root / "customer.html"
+        with terminal.progress():
+            found = customer_report(context, customer, as_of, lang, page)
+        terminal.note(f"customer {found.key} on {found.day}: {page}")
+        return {"file": str(page), **found.to_dict()}
+
+    page = out or context.workspace.root / "lifecycle-report.html"
+    with terminal.progress():
+        done = job(context, as_of, period, lang, page, history)
+    for said in (line for lines in done.said.values() for line in lines):
+        terminal.note(said)
+    terminal.note(f"the report of {done.contents.period.key}: {done.file}")
+    return done.to_dict()
+
+
 @main.group()
 def playbook() -> None:
     """Check a playbook before it goes live, or begin one of your own.
@@ -1079,6 +1142,7 @@ for command in (
     serve,
     replay,
     simulate,
+    report,
     handbook,
     key,
     demo,

@@ -54,8 +54,10 @@ footer { margin-top: 2.5rem; color: var(--soft); font-size: .85rem; }
 """
 
 
-def page(title: str, body: str, *, language: str = "en", style: str = "") -> str:
+def page(title: str, body: str, *, language: str = "en", style: str = "", script: str = "") -> str:
     """Write a whole page; ``language`` is a tag of BCP 47, ``style`` what it has of its own.
+
+    What it says it must say without its ``script``.
 
     >>> print(page("A & B", "<h1>A</h1>"))
     <!doctype html>
@@ -63,11 +65,12 @@ def page(title: str, body: str, *, language: str = "en", style: str = "") -> str
     <h1>A</h1>
     </main>...
     """
+    scripted = f"<script>{script}</script>\n" if script else ""
     return (
         f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}{style}</style></head>\n"
-        f"<body><main>\n{body}\n</main></body></html>\n"
+        f"<body><main>\n{body}\n</main>{scripted}</body></html>\n"
     )
 
 

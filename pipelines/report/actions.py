@@ -138,7 +138,7 @@ def actions(known: Known, horizon_days: int, campaigns: tuple[Campaign, ...] = (
 
 
 def _followed(known: Known, rows: pl.DataFrame, horizon_days: int) -> pl.DataFrame:
-    """Add what each assigned customer bought, left and redeemed within the horizon after."""
+    """Add what each assigned customer did in the horizon after the assignment, and before."""
     share = (pl.col("arm") == TREATED).mean().over("action")
     chance = pl.when(pl.col("arm") == TREATED).then(share).otherwise(1 - share)
     keyed = rows.with_row_index("row").select(
@@ -161,7 +161,15 @@ def _followed(known: Known, rows: pl.DataFrame, horizon_days: int) -> pl.DataFra
         .agg(pl.col("margin").sum(), purchased=pl.col("purchase").any())
         .collect()
     )
-    found = keyed.join(bought, on="row", how="left")
+    before = (
+        keyed.lazy()
+        .join(known.orders.lazy(), on="customer_id")
+        .filter(after.is_between(1 - horizon_days, 0))
+        .group_by("row")
+        .agg(margin_before=pl.col("margin").sum(), bought_before=pl.col("purchase").any())
+        .collect()
+    )
+    found = keyed.join(bought, on="row", how="left").join(before, on="row", how="left")
     if known.interactions is not None:
         redeemed = (
             keyed.lazy()
@@ -175,14 +183,16 @@ def _followed(known: Known, rows: pl.DataFrame, horizon_days: int) -> pl.DataFra
     else:
         found = found.with_columns(redeemed=pl.lit(0.0))
     return found.with_columns(
-        pl.col("purchased").fill_null(value=False),
-        pl.col("margin", "redeemed").fill_null(0.0),
+        pl.col("purchased", "bought_before").fill_null(value=False),
+        pl.col("margin", "redeemed", "margin_before").fill_null(0.0),
     )
 
 
 def _effect(name: str | None, rows: pl.DataFrame) -> Effect:
     treated = rows["treated"].to_numpy()
-    zeros = np.zeros(rows.height)
+    # What a customer did before explains some of what follows, in either arm alike.
+    bought_before = rows["bought_before"].cast(pl.Float64).to_numpy()
+    margin_before = rows["margin_before"].to_numpy()
 
     def arms(outcome: np.ndarray[Any, Any]) -> Any:  # noqa: ANN401 - compare's
         return compare(
@@ -191,8 +201,8 @@ def _effect(name: str | None, rows: pl.DataFrame) -> Effect:
                 rows["chance"].to_numpy(),
                 rows["purchased"].to_numpy(),
                 outcome,
-                zeros,
-                zeros,
+                bought_before,
+                margin_before,
             )
         )
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scipy.stats import norm
+
 from pipelines.report.actions import Campaign, Effect
 from pipelines.report.contents import Contents
 from pipelines.report.periods import A_YEAR
-from pipelines.report.points import Change, Series, beyond_noise, compare
+from pipelines.report.points import Change, Series, Z, beyond_noise, compare
 from pipelines.report.predictions import Predictions
 from pipelines.report.worth import Group, NextAction
 
@@ -54,6 +56,8 @@ class Findings:
     ----------
     changed
         Beyond noise, the weightiest first, at most :data:`MOST_CHANGES`.
+    real
+        All that changed beyond noise.
     compared, unchanged
         How many indicators were compared with the period before, and those that show no change.
     groups
@@ -66,6 +70,7 @@ class Findings:
     """
 
     changed: tuple[Changed, ...]
+    real: tuple[Changed, ...]
     compared: int
     unchanged: tuple[Series, ...]
     groups: tuple[Group, ...]
@@ -79,12 +84,13 @@ class Findings:
 
 def findings(contents: Contents) -> Findings:
     """Choose what to say."""
-    changed, compared, unchanged = _changes(contents)
+    real, compared, unchanged = _changes(contents)
     worth, past = contents.worth, contents.actions
-    clear = [one for one in past.effects if one.measured and _clear(one)]
+    clear = _clear(past.effects)
     carried = [one for one in past.campaigns if one.carried_out and one.buyers.known]
     return Findings(
-        changed,
+        _different(real)[:MOST_CHANGES],
+        real,
         compared,
         unchanged,
         () if worth is None else tuple(g for g in worth.groups if g.amount > 0)[:MOST_GROUPS],
@@ -97,9 +103,15 @@ def findings(contents: Contents) -> Findings:
     )
 
 
-def _clear(effect: Effect) -> bool:
-    low, high = effect.net.low, effect.net.high
-    return low is not None and high is not None and (low > 0 or high < 0)
+def _clear(effects: Sequence[Effect]) -> list[Effect]:
+    """Keep effects that are clear of zero although so many were looked at."""
+    measured = [one for one in effects if one.net.value is not None and one.net.low is not None]
+    errors = [((one.net.value or 0.0) - (one.net.low or 0.0)) / Z for one in measured]
+    chances = [
+        float(2 * norm.sf(abs(one.net.value or 0.0) / error)) if error > 0 else 1.0
+        for one, error in zip(measured, errors, strict=True)
+    ]
+    return [one for one, real in zip(measured, beyond_noise(chances), strict=True) if real]
 
 
 def _changes(contents: Contents) -> tuple[tuple[Changed, ...], int, tuple[Series, ...]]:
@@ -119,7 +131,7 @@ def _changes(contents: Contents) -> tuple[tuple[Changed, ...], int, tuple[Series
     unchanged = tuple(
         series for (series, _), is_real in zip(found, real, strict=True) if not is_real
     )
-    return _different(changed)[:MOST_CHANGES], len(found), unchanged
+    return tuple(changed), len(found), unchanged
 
 
 def _beside_last_year(contents: Contents, series: Series, change: Change) -> Changed:
@@ -143,14 +155,19 @@ def _weight(one: Changed) -> tuple[bool, float]:
     return one.seasonal, -WEIGHTS[one.series.theme] * size
 
 
-_SAME = ({"net_sales", "orders", "buyers"}, {"churn_rate", "customers_lost", "value_lost"})
-"""Indicators that nearly say the same: of each set one is told."""
+_SAME = (
+    ("net_sales", "orders", "buyers"),
+    ("churn_rate", "value_lost", "customers_lost"),
+    ("checkout_completion", "payment_completion"),
+)
+"""Indicators that nearly say the same: of each set the first that changed is told."""
 
 
 def _different(changed: Sequence[Changed]) -> tuple[Changed, ...]:
-    told: list[Changed] = []
+    by_key = {one.series.key: one for one in changed}
+    told: dict[str, Changed] = {}
     for one in changed:
-        alike = next((keys for keys in _SAME if one.series.key in keys), {one.series.key})
-        if not any(other.series.key in alike for other in told):
-            told.append(one)
-    return tuple(told)
+        alike = next((keys for keys in _SAME if one.series.key in keys), (one.series.key,))
+        first = next(key for key in alike if key in by_key)
+        told.setdefault(first, by_key[first])
+    return tuple(told.values())

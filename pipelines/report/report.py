@@ -5,30 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
 
 from features.catalogue import KeyType
-from features.errors import LifecycleError
+from features.errors import InputError, LifecycleError
 from features.ingest.ledger import Ledger
 from features.scores import scored_days, scores_path
-from pipelines.context import Context
+from features.workspace import replacing
+from pipelines.context import Context, Stopwatch
 from pipelines.outcomes import outcomes
 from pipelines.report.acquisition import acquisition
 from pipelines.report.actions import Campaign, actions, campaign
 from pipelines.report.contents import Contents
+from pipelines.report.customer import Customer, look_at
+from pipelines.report.customer_page import customer_page
 from pipelines.report.development import development
+from pipelines.report.findings import findings
 from pipelines.report.journey import journey
 from pipelines.report.known import Known
 from pipelines.report.loss import loss
+from pipelines.report.page import report_page
 from pipelines.report.periods import A_YEAR, PeriodKind, whole_periods
 from pipelines.report.points import Series, settled
 from pipelines.report.predictions import Predictions, from_judged, from_scores
 from pipelines.report.retention import retention
 from pipelines.report.scored import Scored
 from pipelines.report.stages import flow, observed, stage_rows
+from pipelines.report.telling import Teller
+from pipelines.report.tracking import log_report
 from pipelines.report.trade import trade
+from pipelines.report.words import Words
 from pipelines.report.worth import worth
 from pipelines.score import score
 from serving.plan.kept import KeptPlans
+from serving.playbook import load_playbook
+from serving.sentences import Language
 from training.bundle import ScorerBundle
 from training.contest_files import judged_file, read_contests
 
@@ -44,6 +56,110 @@ class _Champion:
 
     version: int
     bundle: ScorerBundle
+
+
+@dataclass(frozen=True)
+class ReportDone:
+    """A report that was written.
+
+    Attributes
+    ----------
+    run_id
+        The run of MLflow that keeps it.
+    """
+
+    file: str
+    language: Language
+    contents: Contents
+    said: dict[str, list[str]]
+    run_id: str
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: every indicator, what was said of them, and where the page is."""
+        return {
+            "file": self.file,
+            "language": self.language,
+            "findings": self.said,
+            "run_id": self.run_id,
+            "seconds": self.seconds,
+            **self.contents.to_dict(),
+        }
+
+
+def report(
+    context: Context,
+    as_of: date | None,
+    kind: PeriodKind,
+    asked: Language | None,
+    out: Path,
+    history: int = HISTORY,
+) -> ReportDone:
+    """Write the report of a day, and keep it in MLflow; see :func:`gather`.
+
+    Raises
+    ------
+    InputError
+        The day lies outside the data, or there is no such folder to write to.
+    """
+    watch = Stopwatch()
+    check_page(out)
+    settings = context.settings
+    language = asked or settings.serving.language
+    contents = gather(context, as_of, kind, history)
+    found = findings(contents)
+    words = Words(language, contents.currency, settings.serving.vocabulary)
+    names = _names(context, language)
+    with replacing(out) as temporary:
+        temporary.write_text(report_page(contents, found, words, names), encoding="utf-8")
+    said = Teller(words, contents, names).everything(found)
+    run_id = log_report(context, contents, found, language, out, said)
+    return ReportDone(str(out), language, contents, said, run_id, watch.seconds())
+
+
+def customer_report(
+    context: Context, named: str, as_of: date | None, asked: Language | None, out: Path
+) -> Customer:
+    """Write the page of one customer; it stays out of MLflow, for it names a person.
+
+    Raises
+    ------
+    InputError
+        Nobody of that name is known on the day, or there is no such folder to write to.
+    """
+    check_page(out)
+    settings = context.settings
+    language = asked or settings.serving.language
+    customer = look_at(context, named, as_of, language)
+    words = Words(language, customer.currency, settings.serving.vocabulary)
+    with replacing(out) as temporary:
+        page = customer_page(customer, words, _names(context, language))
+        temporary.write_text(page, encoding="utf-8")
+    return customer
+
+
+def _names(context: Context, language: Language) -> dict[str, str]:
+    """Name every action of the playbook in use."""
+    settings = context.settings
+    playbook = load_playbook(settings.serving.playbook, settings.data.sensitive_attributes)
+    return {
+        action.key: action.name_en if language == "en" else action.name_zh
+        for action in playbook.actions
+    }
+
+
+def check_page(out: Path) -> None:
+    """Refuse a place that no page can be written to.
+
+    Raises
+    ------
+    InputError
+        It is not named as a page, or its folder is not there.
+    """
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{out.name} is no .html; name the page so")
+    if not out.parent.is_dir():
+        raise InputError(f"the folder {out.parent} does not exist; make it first")
 
 
 def gather(

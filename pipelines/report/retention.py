@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import polars as pl
@@ -62,11 +63,18 @@ class Concentration:
 
 @dataclass(frozen=True)
 class Retention:
-    """Retention by period, by cohort, and how value is spread."""
+    """Retention by period, by cohort, and how value is spread.
+
+    Attributes
+    ----------
+    since
+        The first day of the ledger: cohorts soon after it hold customers of old.
+    """
 
     series: tuple[Series, ...]
     cohorts: tuple[Cohort, ...]
     spent: Concentration | None
+    since: date
 
 
 def retention(known: Known, periods: Sequence[Period], silent_days: int) -> Retention:
@@ -92,6 +100,7 @@ def retention(known: Known, periods: Sequence[Period], silent_days: int) -> Rete
         ),
         cohorts(known, periods[-1]),
         _spent(known, day_number(known.as_of)),
+        known.first_day,
     )
 
 
@@ -103,7 +112,10 @@ def _retained(known: Known, periods: Sequence[Period], silent_days: int) -> Seri
         still = active_on(known, last, silent_days)
         kept = active.join(still, on="customer_id", how="semi").height
         points.append(share(kept, active.height))
-    return Series("retention_rate", "retention", "share", "more", tuple(points), compared=False)
+    return Series(
+        "retention_rate", "retention", "share", "more", tuple(points), compared=False,
+        rests_on_past=True,
+    )  # fmt: skip
 
 
 def _repurchase(known: Known, periods: Sequence[Period]) -> Series:
