@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipelines.report.actions import Effect
 from pipelines.report.blocks import figure
 from pipelines.report.contents import Contents
+from pipelines.report.figures.flows import ORDER
 from pipelines.report.figures.intervals import Entry, against, rows
 from pipelines.report.predictions import Predictions, SaidSeen
 from pipelines.report.tables import Cell, Table
@@ -118,7 +119,7 @@ def _churn(words: Words, found: Predictions) -> str:
             f"f-{one.name}",
             one.churn_said,
         )
-        for one in found.stages
+        for one in _in_order(found)
     ]
     return figure(
         words,
@@ -143,7 +144,7 @@ def _spend(words: Words, found: Predictions) -> str:
             f"f-{one.name}",
             one.spend_said,
         )
-        for one in found.stages
+        for one in _in_order(found)
     ]
     names = [one.name for one in found.spend_tenths]
     return figure(
@@ -153,6 +154,11 @@ def _spend(words: Words, found: Predictions) -> str:
         lambda width: rows(str(told["title"]), entries, words.axis, width),
         _table(words, "spend_tenths", "tenth", found.spend_tenths, names),
     )
+
+
+def _in_order(found: Predictions) -> list[SaidSeen]:
+    """Stages as customers go through them."""
+    return sorted(found.stages, key=lambda one: ORDER.index(one.name))
 
 
 def _tip(words: Words, one: SaidSeen, spell: object, *, spend: bool) -> str:

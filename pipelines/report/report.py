@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from features.catalogue import KeyType
 from features.errors import InputError, LifecycleError
 from features.ingest.ledger import Ledger
 from features.scores import scored_days, scores_path
+from features.snapshot_files import stored_key
 from features.workspace import replacing
 from pipelines.context import Context, Stopwatch
 from pipelines.outcomes import outcomes
@@ -37,12 +38,16 @@ from pipelines.report.tracking import log_report
 from pipelines.report.trade import trade
 from pipelines.report.words import Words
 from pipelines.report.worth import worth
-from pipelines.score import score
+from pipelines.score import score, scores_key
+from serving.former_stages import FormerStages
 from serving.plan.kept import KeptPlans
 from serving.playbook import load_playbook
-from serving.sentences import Language
+from serving.reasons import Reasons
+from serving.scorer import Scorer
+from serving.sentences import LANGUAGES, Language
 from training.bundle import ScorerBundle
 from training.contest_files import judged_file, read_contests
+from training.stages import VOCABULARIES
 
 HISTORY = 5
 """Ends of earlier periods whose stages are shown, scored now where they never were."""
@@ -278,13 +283,36 @@ def _scored(
         if missing:
             context.say("earlier days", len(missing), len(missing))
         # Of a past day what was said stays as it was said; today's follows the data as they are.
-        if day not in there or day == context.observed_until(ledger):
+        if day not in there or (day == context.observed_until(ledger) and _stale(context, day)):
             score(context, day)
     there = set(scored_days(workspace, key_type))
     shown = sorted({one for one in (*ends, day) if one in there})
     if not shown or shown[-1] != day:
         return (), []
     return tuple(filled), [Scored.read(scores_path(workspace, key_type, one)) for one in shown]
+
+
+def _stale(context: Context, day: date) -> bool:
+    """Whether a day's scores follow from other data or another model than there are by now.
+
+    In which language they were written, and with which reasons, is nobody's matter here.
+    """
+    with context.workspace.locked():
+        ledger = context.folded_ledger()
+    scorer = Scorer.champion(
+        context.registry(), context.settings.serving, context.settings.data.sensitive_attributes
+    )
+    former = FormerStages(context.workspace, ledger.customer_id_type).before(day)
+    snapshot = context.snapshot_key(ledger, day)
+    reasons: tuple[Reasons, ...] = get_args(Reasons)
+    keys = {
+        scores_key(scorer, snapshot, how, (language, vocabulary), former)
+        for how in reasons
+        for language in LANGUAGES
+        for vocabulary in VOCABULARIES
+    }
+    path = scores_path(context.workspace, ledger.customer_id_type, day)
+    return stored_key(path) not in keys
 
 
 def _campaigns(context: Context, day: date) -> tuple[Campaign, ...]:

@@ -76,13 +76,13 @@ def _tip(tip: str) -> str:
 
 
 def width_of(said: str, size: float = 12) -> float:
-    """Guess how wide a text is: an ideograph is as wide as it is high, a letter about half.
+    """Guess how wide a text is: an ideograph is as wide as it is high, a letter less.
 
     >>> round(width_of("ab")), round(width_of("客户"))
-    (13, 24)
+    (14, 24)
     """
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in said)
-    return size * (wide + 0.55 * (len(said) - wide))
+    return size * (wide + 0.6 * (len(said) - wide))
 
 
 def ticks(least: float, most: float, wanted: int = 4) -> list[float]:
