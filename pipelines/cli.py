@@ -1102,8 +1102,7 @@ def demo(context: Context, terminal: Terminal, _: Path | None, **__: object) -> 
     place = shlex.quote(str(context.workspace.root))
     terminal.note(
         f"\nThat took {report.seconds:.0f} s. Next:\n"
-        f"  MLflow UI   .venv/bin/mlflow ui --backend-store-uri sqlite:///{place}/mlflow/mlflow.db"
-        " --workers 1 --port 5000\n"
+        f"  MLflow UI   mlflow/serve {place}\n"
         f"  endpoint    .venv/bin/lifecycle serve --workspace {place} --port 3000\n"
         "  a customer  curl -s http://127.0.0.1:3000/v1/customers/score "
         f"-d '{{\"customer_ids\": [{report.example_customer}]}}'"

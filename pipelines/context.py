@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
 
 from features.errors import InputError
 from features.folding import covered_until, fold
 from features.ingest.ledger import Ledger
 from features.push_log import PushLog
-from features.settings import Settings
-from features.snapshots import ensure_snapshots, rules_of, snapshot_folder, snapshot_key
+from features.settings import Settings, settings_file
+from features.snapshots import (
+    ensure_snapshots,
+    known_customers,
+    rules_of,
+    snapshot_folder,
+    snapshot_key,
+)
 from features.store import FeatureStore, read_state
 from features.workspace import Workspace
 from training.horizon import Horizon, derive_horizon, purchase_gaps
@@ -38,6 +49,63 @@ class Context:
     workspace: Workspace
     settings: Settings
     say: Say = silent
+
+    @classmethod
+    def open(
+        cls, folder: str | Path, settings: Mapping[str, Any] | None = None, say: Say = silent
+    ) -> Context:
+        """Open a workspace as the command line does, or begin one: for notebooks and scripts.
+
+        Parameters
+        ----------
+        folder
+            Of the workspace; it is made where there is none.
+        settings
+            By section and name; they go before the environment and ``lifecycle.yaml``.
+
+        Raises
+        ------
+        InputError
+            A setting cannot be.
+        WorkspaceError
+            The folder holds something else.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     context = Context.open(folder + "/shop", {"churn": {"horizon_days": 60}})
+        ...     context.settings.churn.horizon_days, context.workspace.exists()
+        (60, True)
+        """
+        workspace = Workspace(Path(folder))
+        chosen = Settings.load(settings_file(workspace.root), os.environ, settings or {})
+        if not workspace.exists():
+            with workspace.locked():
+                workspace.create()
+        workspace.require()
+        return cls(workspace, chosen, say)
+
+    def features(self, as_of: date) -> pl.DataFrame:
+        """Look at everybody known on a day: a row a customer, with ``customer_id``.
+
+        The columns are those of :data:`features.catalogue.FEATURES`, which says what each means;
+        they come out of the feature store, as for a training.
+
+        Raises
+        ------
+        InputError
+            The day lies outside the data.
+        WorkspaceError
+            Nothing has been ingested.
+        """
+        self.workspace.require()
+        with self.workspace.locked():
+            ledger = self.folded_ledger()
+            self.check_day(ledger, as_of)
+            self.snapshots(ledger, [as_of])
+            store = self.store(ledger)
+            store.apply()
+            customers = known_customers(self.workspace, ledger, as_of)
+            return pl.DataFrame(store.historical(customers, as_of, pushed=False))
 
     def ledger(self) -> Ledger:
         """The workspace's orders.

@@ -84,11 +84,13 @@ def promote(context: Context, force: bool = False, reason: str | None = None) ->
             raise WorkspaceError("there is no model to promote; run `lifecycle train` first")
         verdict = _judge(context, registry, newest, champion)
         if verdict.refused and not force:
+            registry.refuse(newest, verdict.why)
             raise Refused(
                 f"{verdict.why}; the champion stays. `lifecycle promote --force` overrides this"
             )
         forced = verdict.refused
-        registry.promote(newest, _tags(verdict, forced, reason))
+        why = f"forced: {verdict.why}" if forced else verdict.why
+        registry.promote(newest, why, _tags(forced, reason))
     return PromoteReport(
         newest.version,
         champion.version if champion else None,
@@ -99,16 +101,10 @@ def promote(context: Context, force: bool = False, reason: str | None = None) ->
     )
 
 
-def _tags(verdict: Verdict, forced: bool, reason: str | None) -> dict[str, str]:
-    tags = {
-        "promoted_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "promoted_because": f"forced: {verdict.why}" if forced else verdict.why,
-    }
+def _tags(forced: bool, reason: str | None) -> dict[str, str]:
+    tags = {"promoted_at": datetime.now(UTC).isoformat(timespec="seconds")}
     if forced:
         tags["forced_reason"] = reason or "none was given"
-    if verdict.comparison is not None:
-        tags["gate_primary_loss"] = str(verdict.comparison.primary)
-        tags["gate_days"] = ", ".join(day.isoformat() for day in verdict.comparison.days)
     return tags
 
 

@@ -6,6 +6,7 @@ They are looked for on this machine, or where TESTS_REDIS and TESTS_POSTGRES say
 from __future__ import annotations
 
 import os
+import socket
 import uuid
 from collections.abc import Iterator
 
@@ -19,6 +20,12 @@ def unavailable(server: str, error: Exception) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"CI must have {server}: {error}")
     pytest.skip(f"no {server} answers here: {error}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import shop
 from conftest import run, succeed
+from servers import free_port
 
 from features import catalogue
 from features.ingest.ledger import Ledger
@@ -32,12 +32,6 @@ REPOSITORY = Path(__file__).parent.parent
 START_SECONDS = 300
 """A bound for a machine with much else to do."""
 KEY = "correct horse battery staple"
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

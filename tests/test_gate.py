@@ -173,7 +173,7 @@ def test_the_champion_answers_later_days_as_it_is_registered(workspace: Path):
         "primary skill", "calibration error", "total (log error)", "value capture",
     }  # fmt: skip
     tags = registry_of(workspace).champion().tags
-    assert "no worse than the champion (version 1)" in tags["promoted_because"]
+    assert "no worse than the champion (version 1)" in tags["why"]
 
 
 def test_a_version_of_the_same_day_is_compared_by_what_both_said_before_it(workspace: Path):
@@ -201,12 +201,19 @@ def test_a_worse_version_is_refused_in_numbers_and_forcing_it_is_recorded(worksp
     assert "version 2 loses to the champion (version 1) on" in result.stderr
     assert "primary skill +" in result.stderr
     assert "against a margin of 0.01" in result.stderr
-    assert registry_of(workspace).champion().version == 1
+    registry = registry_of(workspace)
+    assert registry.champion().version == 1
+    tags = registry.version(2).tags
+    assert tags["decision"] == "refused"
+    assert tags["why"] in result.stderr
     said = succeed(workspace, "promote", "--force", "--reason", "the shop moved")
     assert said["forced"]
-    tags = registry_of(workspace).champion().tags
+    assert registry.version(1).tags["decision"] == "former champion"
+    assert registry.version(1).tags["why"].startswith("version 2 took its place: forced: ")
+    tags = registry.champion().tags
+    assert tags["decision"] == "champion"
     assert tags["forced_reason"] == "the shop moved"
-    assert tags["promoted_because"].startswith("forced: version 2 loses")
+    assert tags["why"].startswith("forced: version 2 loses")
 
 
 def test_a_comparison_that_cannot_be_made_is_left_out_and_said(workspace: Path):

@@ -18,6 +18,10 @@ MODEL = "lifecycle-scorer"
 CHAMPION = "champion"
 SHADOW = "shadow"
 """Alias of a version that is scored beside the champion and not answered with."""
+DECISION, WHY = "decision", "why"
+"""Tags of a version and of its run: what was decided about it, and the reason in a sentence."""
+UNDECIDED, FORMER, REFUSED = "not decided yet", "former champion", "refused"
+"""Decisions, beside :data:`CHAMPION`."""
 MANIFEST_TAG = "manifest_sha256"
 """Tag of a version with the SHA-256 of its bundle's manifest."""
 
@@ -134,11 +138,31 @@ class Registry:
         folder = mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version.version}")
         return ScorerBundle.load(Path(folder) / "artifacts" / "bundle", version.tags[MANIFEST_TAG])
 
-    def promote(self, version: ScorerVersion, tags: dict[str, str]) -> None:
-        """Move the champion alias, in one step, and note why on the version."""
+    def promote(self, version: ScorerVersion, why: str, tags: dict[str, str]) -> None:
+        """Move the champion alias, in one step, and note why on both versions and their runs."""
+        former = self.champion()
         for key, value in tags.items():
             self._client.set_model_version_tag(MODEL, str(version.version), key, value)
+        self._decide(version, CHAMPION, why)
         self._client.set_registered_model_alias(MODEL, CHAMPION, str(version.version))
+        if former is not None and former.version != version.version:
+            self._decide(former, FORMER, f"version {version.version} took its place: {why}")
+
+    def refuse(self, version: ScorerVersion, why: str) -> None:
+        """Note on a version and its run why it does not become the champion."""
+        self._decide(version, REFUSED, why)
+
+    def _decide(self, version: ScorerVersion, decision: str, why: str) -> None:
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        for key, value in ((DECISION, decision), (WHY, why)):
+            self._client.set_model_version_tag(MODEL, str(version.version), key, value)
+            try:
+                self._client.set_tag(version.run_id, key, value)
+            except MlflowException as error:
+                # The run may have been deleted, and the version be kept.
+                if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                    raise
 
 
 def _version(found: Any) -> ScorerVersion:  # noqa: ANN401 - MLflow is untyped

@@ -112,7 +112,7 @@ async def _away(server: Tracking, trial: Trial) -> None:
     await asyncio.to_thread(_twice_online, trial.shop)
     await asyncio.sleep(AWAY_SECONDS)
     await asyncio.to_thread(server.start)
-    await asyncio.to_thread(registry.promote, newest, {})
+    await asyncio.to_thread(registry.promote, newest, "it is newer", {})
     moved = time.monotonic()
 
     def swapped() -> bool:

@@ -14,16 +14,16 @@ NOTE = "mlflow.note.content"
 VIEW = "skills"
 """Name of the shared view, as the link has it."""
 COLUMNS = (
+    "tags.`decision`",
     "tags.`grade`",
     "metrics.`skill/primary`",
-    "metrics.`skill/primary_lower`",
-    "metrics.`skill/primary_upper`",
-    "tags.`evaluation_day`",
-    "tags.`evaluation_days`",
     "metrics.`skill/log_loss`",
     "metrics.`skill/spend_deviance`",
-    "tags.`as_of`",
-    "tags.`kind`",
+    "tags.`why`",
+    "metrics.`skill/primary_lower`",
+    "metrics.`skill/primary_upper`",
+    "tags.`evaluation_days`",
+    "tags.`evaluation_day`",
 )
 
 
@@ -60,21 +60,35 @@ def open_experiment(
 
 
 def description(experiment_id: str, settings: Settings, horizon_days: int) -> str:
-    """Say how to read the table of runs, in Markdown."""
-    table = f"#/experiments/{experiment_id}/runs?viewStateShareKey={VIEW}"
+    """Say how to read the table of runs, in Markdown.
+
+    The link comes first: the UI shows the first line alone.
+    """
     return f"""\
-Churn and spend of the customers of {settings.data.name} in the {horizon_days} days after a day, \
-one run a training. **[Table of skills, best first]({table})**
+**[Which is better, and why]({address(experiment_id)})**: one run a training, on churn and spend \
+of the customers of {settings.data.name} in the {horizon_days} days after a day.
 
 - **Compare runs by `skill/...` alone**: the share of the best baseline's loss that a model saves \
 on the same customers and days, 0 level, 1 perfect, with its 95% interval (`_lower`, `_upper`). \
 `skill/primary` is the mean of churn (log loss) and spend (deviance).
 - `newest_day/...` and `pooled/...` are raw figures of the days in the tag `evaluation_day` and in \
 the parameter `judged_days`; an easier day flatters any model, so never rank by them. Steps are \
-the judged days. `baseline/...` are the rivals on the days of `pooled/...`.
+the judged days. The baselines on the same days are in each run's table `judged.json`.
+- A run is named by the day that it learned until, its grade and its primary skill. The tag \
+`decision` is what the gate said of it (champion, former champion, refused), `why` the reason.
 - Each run says in words what it is worth; its pictures are under Artifacts, `plots`.
 - Search: `tags.grade = 'A'`, `tags.kind = 'lightgbm'`, ``metrics.`skill/primary` > 0.05``.
 """
+
+
+def address(experiment_id: str) -> str:
+    """Where the MLflow UI shows the runs in order of skill, behind the server's address.
+
+    Without the workflow the UI of 3.17 greets a first visitor with pages on language models.
+    """
+    return (
+        f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
+    )
 
 
 def view() -> str:

@@ -1,7 +1,7 @@
 """The numbers of a run, in sections: skills, which rank runs, and raw figures, which never do.
 
 A raw figure says as much of its day as of the model. It stands under the days that it is of, with
-the day as its step and its time, and beside it the same figure of the baselines.
+the day as its step and its time; the same figures of the baselines are in a table.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 
-from training.answers import BASELINES, PRODUCT
+from training.answers import PRODUCT
 from training.evaluation import Evaluation
 from training.findings import DayEvaluation
 from training.tracking.drift import Drift
@@ -112,9 +112,6 @@ def _pooled(evaluation: Evaluation) -> Iterator[Number]:
     yield Number("pooled/calibration_excess", pooled.calibration_excess)
     yield Number("pooled/coverage_90", pooled.coverage)
     yield Number("pooled/totals_inside", pooled.totals_inside)
-    for method in BASELINES:
-        for name in POOLED:
-            yield Number(f"baseline/{method}_{name}", pooled.metrics[method][name])
 
 
 def _of_day(day: DayEvaluation) -> Iterator[Number]:

@@ -43,8 +43,9 @@ def note(
         *(f"- {line}" for line in moved.words(drift)),
         "",
         "### Where to look",
-        "Under Artifacts: `features.csv` (where each feature comes from), `evaluation.json` (every "
-        "measure of every day), `tuning` (each trial), and in `plots`:",
+        "Under Artifacts: `judged.json` (a table of ours beside the baselines, day by day), "
+        "`features.csv` (where each feature comes from), `evaluation.json` (every measure of every "
+        "day), `tuning` (each trial), and in `plots`:",
         "",
         *(f"- `{name}.png`: {QUESTIONS[name]}" for name in pictures),
     ]
@@ -54,10 +55,10 @@ def note(
 def _worth(training: Training) -> Iterator[str]:
     evaluation = training.evaluation
     if evaluation is None:
-        yield "**Not judged**: history is too short to keep a day to judge by.\n"
+        yield "Not judged: history is too short to keep a day to judge by.\n"
         return
     grade = evaluation.grade
-    yield f"**Grade {grade.letter}**: {grade.why}.\n"
+    yield f"Grade {grade.letter}: {grade.why}.\n"
     if training.bundle.kind == "btyd":
         yield "The trees did not beat BG/NBD + Gamma-Gamma, which therefore answer here.\n"
     yield "### What it is worth"
@@ -76,10 +77,10 @@ def _beside(evaluation: Evaluation) -> Iterator[str]:
     yield ""
     # A block of code: MLflow's page leaves no room between the columns of a table.
     yield "```"
-    yield " " * 22 + "".join(f"{name:>16}" for name, _ in COLUMNS.values())
+    yield " " * 22 + "".join(f"{name:>15}" for name, _ in COLUMNS.values())
     for method, name in NAMES.items():
         values = [f"{pooled.metrics[method][m]:{how}}" for m, (_, how) in COLUMNS.items()]
-        yield f"{name:<22}" + "".join(f"{value:>16}" for value in values)
+        yield f"{name:<22}" + "".join(f"{value:>15}" for value in values)
     yield "```"
     yield ""
     ours = newest.metrics[PRODUCT]

@@ -14,10 +14,11 @@ from features.workspace import Workspace
 from training.grade import NOT_JUDGED
 from training.plots.album import Album
 from training.recipe import ALL_TASKS, parameters_of
-from training.registry import MANIFEST_TAG, MODEL, Registry
+from training.registry import DECISION, MANIFEST_TAG, MODEL, UNDECIDED, WHY, Registry
 from training.tracking import lineage
 from training.tracking.drift import FILE, Drift, since_champion
 from training.tracking.experiment import NOTE, open_experiment
+from training.tracking.judged_table import judged_table
 from training.tracking.metrics import judged, moved
 from training.tracking.models import Registered, log_boosters, register
 from training.tracking.note import note
@@ -25,6 +26,8 @@ from training.tracking.population import Population
 from training.tracking.training import Training
 from training.tracking.trials import log_numbers, log_trials, table
 
+JUDGED = "judged.json"
+"""Table of raw figures, ours beside the baselines', which the UI shows and compares over runs."""
 ABOUT_THE_MODEL = (
     "Answers for a customer: churn, spend, value over 3 to 24 months, each with its interval. The "
     "alias `champion` is the version that answers; a version without the tag "
@@ -57,17 +60,28 @@ def log_training(
     album = Album(training, drift, threads)
     words = note(training, settings, drift, album.names)
     tags = _tags(training, settings)
-    with mlflow.start_run(experiment_id=experiment, run_name=f"as of {bundle.as_of}") as run:
+    with mlflow.start_run(experiment_id=experiment, run_name=name_of(training)) as run:
         run_id = run.info.run_id
         mlflow.set_tags({**tags, NOTE: words})
         mlflow.log_params(_parameters(training, settings))
         client.log_inputs(run_id, lineage.datasets(training, settings))
         _log_files(training, album, today)
+        if training.evaluation is not None:
+            mlflow.log_table(judged_table(training.evaluation), JUDGED)
         log_boosters(training.learned.trees)
         registered = register(bundle, tags)
         _log_numbers(client, run_id, training, drift, registered)
     _describe(client, registered, words)
     return Logged(name, run_id, registered.version)
+
+
+def name_of(training: Training) -> str:
+    """Name a run by its day, grade and skill: as much as the UI's table shows of a name."""
+    day, evaluation = training.bundle.as_of, training.evaluation
+    if evaluation is None:
+        return f"{day} not judged"
+    skill = evaluation.pooled.skills["primary"].value
+    return f"{day} {evaluation.grade.letter} {skill:+.3f}"
 
 
 def _log_files(training: Training, album: Album, today: Population) -> None:
@@ -127,22 +141,21 @@ def _describe(
 def _tags(training: Training, settings: Settings) -> dict[str, str]:
     bundle, evaluation = training.bundle, training.evaluation
     tags = {
+        DECISION: UNDECIDED,
+        WHY: "`lifecycle promote` has not been asked",
         "data": settings.data.name,
         "grade": NOT_JUDGED.letter,
         "kind": bundle.kind,
         "as_of": bundle.as_of.isoformat(),
         "horizon_days": str(bundle.horizon_days),
-        "feature_service": bundle.feature_service,
-        "data_fingerprint": training.fingerprint,
     }
     if evaluation is not None:
         primary = evaluation.pooled.skills["primary"]
         tags["grade"] = evaluation.grade.letter
         tags["evaluation_day"] = evaluation.newest.day.isoformat()
         tags["evaluation_days"] = str(evaluation.pooled.days)
+        # For the gate, which reads the version alone.
         tags["primary_skill"] = f"{primary.value:.4f}"
-        tags["primary_skill_lower"] = f"{primary.lower:.4f}"
-        tags["primary_skill_upper"] = f"{primary.upper:.4f}"
     return tags
 
 
