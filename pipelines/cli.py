@@ -1102,6 +1102,7 @@ def demo(context: Context, terminal: Terminal, _: Path | None, **__: object) -> 
     place = shlex.quote(str(context.workspace.root))
     terminal.note(
         f"\nThat took {report.seconds:.0f} s. Next:\n"
+        f"  a report    .venv/bin/lifecycle report --workspace {place}\n"
         f"  MLflow UI   mlflow/serve {place}\n"
         f"  endpoint    .venv/bin/lifecycle serve --workspace {place} --port 3000\n"
         "  a customer  curl -s http://127.0.0.1:3000/v1/customers/score "

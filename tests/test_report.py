@@ -16,6 +16,7 @@ import shop
 from browser import Browser
 from browser import browser as browser  # noqa: PLC0414 - a fixture
 from conftest import run, succeed
+from test_real_orders import ONLINE_RETAIL_MAP
 
 from pipelines.report.words import load_words
 from serving.sentences import LANGUAGES
@@ -61,60 +62,114 @@ def raw(export: Path) -> pd.DataFrame:
     return lines.groupby(["client", "invoice", "day"], as_index=False)["paid"].sum()
 
 
-def test_every_indicator_of_orders_is_that_of_the_raw_orders(
-    told: dict[str, Any], raw: pd.DataFrame
-):
-    given = told["plain"]["indicators"]
+def recomputed(raw: pd.DataFrame, key: str, silent_days: int) -> dict[str, float]:
+    """What a month was, from orders (a row an order and day: client, day, paid) alone."""
     bought = raw[raw["paid"] > 0]
     days = bought.groupby(["client", "day"], as_index=False)["paid"].sum()
     first = days.groupby("client")["day"].min()
-    for key in PERIODS:
-        start = pd.Timestamp(f"{key}-01")
-        end = start + pd.offsets.MonthEnd(0)
-        eve = start - pd.Timedelta(days=1)
-        inside = raw[raw["day"].between(start, end)]
-        orders = inside[inside["paid"] > 0]
-        seen = days[days["day"].between(start, end)]
-        before = days[days["day"].between(start - pd.offsets.MonthBegin(1), eve)]
-        buyers, former = set(seen["client"]), set(before["client"])
-        new = first[first.between(start, end)]
-        active = last_days(days, eve)
-        active = active[(eve - active).dt.days <= SILENT]
-        ends = last_days(days, end).reindex(active.index)
-        gone = ends[(end - ends).dt.days > SILENT]
-        silent = last_days(days, eve)
-        silent = set(silent[(eve - silent).dt.days > SILENT].index)
-        returning = {client for client in buyers if first[client] < seen_last(seen, client)}
-        expected = {
-            "net_sales": inside["paid"].sum(),
-            "orders": len(orders),
-            "buyers": len(buyers),
-            "order_value": orders["paid"].mean(),
-            "new_customers": len(new),
-            "first_order_value": seen.merge(new.rename("day").reset_index())["paid"].mean(),
-            "repeat_rate": len(returning) / len(buyers),
-            "frequency": len(orders) / len(buyers),
-            "repurchase_rate": len(former & buyers) / len(former),
-            "churn_rate": len(gone) / len(active),
-            "retention_rate": 1 - len(gone) / len(active),
-            "customers_lost": len(gone),
-            "win_back_rate": len(silent & buyers) / len(silent),
-        }
-        for name, value in expected.items():
-            point = given[name]["periods"][key]
-            if pd.isna(value):
-                assert point["value"] is None, (name, key)
-                continue
-            assert point["value"] == pytest.approx(value, rel=1e-9), (name, key)
-            assert point["low"] <= point["value"] <= point["high"], (name, key)
+    start = pd.Timestamp(f"{key}-01")
+    end, eve = start + pd.offsets.MonthEnd(0), start - pd.Timedelta(days=1)
+    inside = raw[raw["day"].between(start, end)]
+    orders = inside[inside["paid"] > 0]
+    seen = days[days["day"].between(start, end)]
+    before = days[days["day"].between(start - pd.offsets.MonthBegin(1), eve)]
+    buyers, former = set(seen["client"]), set(before["client"])
+    new = first[first.between(start, end)]
+    last = last_days(days, eve)
+    active = last[(eve - last).dt.days <= silent_days]
+    silent = set(last[(eve - last).dt.days > silent_days].index)
+    ends = last_days(days, end).reindex(active.index)
+    gone = ends[(end - ends).dt.days > silent_days]
+    latest = seen.groupby("client")["day"].max()
+    returning = (latest > first.reindex(latest.index)).sum()
+    return {
+        "net_sales": inside["paid"].sum(),
+        "orders": len(orders),
+        "buyers": len(buyers),
+        "order_value": orders["paid"].mean(),
+        "new_customers": len(new),
+        "first_order_value": seen.merge(new.rename("day").reset_index())["paid"].mean(),
+        "repeat_rate": returning / len(buyers),
+        "frequency": len(orders) / len(buyers),
+        "repurchase_rate": len(former & buyers) / len(former),
+        "churn_rate": len(gone) / len(active),
+        "retention_rate": 1 - len(gone) / len(active),
+        "customers_lost": len(gone),
+        "win_back_rate": len(silent & buyers) / len(silent),
+    }
+
+
+def check_indicators(report: dict[str, Any], raw: pd.DataFrame, key: str) -> None:
+    given = report["indicators"]
+    for name, value in recomputed(raw, key, report["silent_days"]).items():
+        point = given[name]["periods"][key]
+        if pd.isna(value):
+            assert point["value"] is None, (name, key)
+            continue
+        assert point["value"] == pytest.approx(value, rel=1e-9), (name, key)
+        assert point["low"] <= point["value"] <= point["high"], (name, key)
+
+
+@pytest.mark.parametrize("key", PERIODS)
+def test_every_indicator_of_orders_is_that_of_the_raw_orders(
+    told: dict[str, Any], raw: pd.DataFrame, key: str
+):
+    assert told["plain"]["silent_days"] == SILENT
+    check_indicators(told["plain"], raw, key)
+
+
+def test_the_report_of_online_retail_is_that_of_its_raw_orders(
+    online_retail: Path, browser: Browser, tmp_path: Path
+):
+    options = [word for pair in ONLINE_RETAIL_MAP for word in ("--map", pair)]
+    succeed(tmp_path / "w", "ingest", "--orders", online_retail, *options)
+    lines = pd.read_parquet(online_retail).dropna(subset=["Customer ID"])
+    lines["paid"] = lines["Quantity"] * lines["Price"]
+    lines["day"] = lines["InvoiceDate"].dt.normalize()
+    lines = lines.rename(columns={"Customer ID": "client"})
+    orders = lines.groupby(["client", "Invoice", "day"], as_index=False)["paid"].sum()
+    orders["paid"] = orders["paid"].round(4)
+    for language in LANGUAGES:
+        page = tmp_path / f"{language}.html"
+        words = ("--as-of", "2011-02-28", "--lang", language, "--out", page)
+        report = succeed(tmp_path / "w", "report", *words)
+        browser.review(page, f"retail-{language}")
+    for key in ("2010-07", "2010-12", "2011-02"):
+        check_indicators(report, orders, key)
+    assert report["findings"]["changed"][0].startswith("向好")
+
+
+def test_what_actions_brought_is_that_of_the_arms(browser: Browser, tmp_path: Path):
+    files = tmp_path / "shop"
+    succeed(tmp_path / "w", "simulate", "--customers", 1500, "--seed", 3, "--out", files)
+    tables = ("orders", "customers", "interactions", "treatments")
+    options = [word for one in tables for word in (f"--{one}", files / f"{one}.parquet")]
+    settings = ("--settings", files / "lifecycle.yaml")
+    succeed(tmp_path / "w", "ingest", *settings, *options)
+    page = tmp_path / "shop.html"
+    report = succeed(tmp_path / "w", "report", *settings, "--out", page)
+    browser.review(page, "shop-en")
+    past = report["actions"]
+    drawn = pd.read_parquet(files / "treatments.parquet")
+    drawn["day"] = drawn["at"].dt.tz_localize(None).dt.normalize()
+    drawn = drawn[drawn["day"].between(past["first"], past["last"])]
+    assert sum(one["treated"] for one in past["effects"]) == (drawn["arm"] == "treated").sum()
+    orders = pd.read_parquet(files / "orders.parquet")
+    orders["day"] = orders["ordered_at"].dt.tz_localize(None).dt.normalize()
+    orders = orders[orders["amount"] > 0][["customer_id", "day"]]
+    for one in (effect for effect in past["effects"] if effect["buyers"]["value"] is not None):
+        mine = drawn[drawn["action"] == one["action"]].reset_index(names="row")
+        after = mine.merge(orders, on="customer_id", suffixes=("", "_bought"))
+        gap = (after["day_bought"] - after["day"]).dt.days
+        mine["bought"] = mine["row"].isin(after["row"][gap.between(1, past["horizon_days"])])
+        rates = mine.groupby("arm")["bought"].mean()
+        # What was done before is taken out of the report's figure, which moves it a little.
+        difference = rates["treated"] - rates["control"]
+        assert one["buyers"]["low"] < difference < one["buyers"]["high"]
 
 
 def last_days(days: pd.DataFrame, until: pd.Timestamp) -> pd.Series:
     return days[days["day"] <= until].groupby("client")["day"].max()
-
-
-def seen_last(seen: pd.DataFrame, client: int) -> pd.Timestamp:
-    return seen.loc[seen["client"] == client, "day"].max()
 
 
 def test_cohorts_and_concentration_are_those_of_the_raw_orders(

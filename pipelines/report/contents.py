@@ -36,6 +36,8 @@ class Contents:
         Known by the day, and those of them who have bought.
     stages, flow, worth, predictions
         What the models say; None, or empty, where none has been promoted.
+    hindsight
+        Whether the model had learned from what came after the day of the report.
     filled
         Days that were scored for this report, in hindsight.
     """
@@ -63,6 +65,7 @@ class Contents:
     worth: Worth | None
     predictions: Predictions | None
     model_version: int | None
+    hindsight: bool
     filled: tuple[date, ...]
 
     @property

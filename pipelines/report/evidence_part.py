@@ -8,7 +8,7 @@ from pipelines.report.contents import Contents
 from pipelines.report.figures.flows import ORDER
 from pipelines.report.figures.intervals import Entry, against, rows
 from pipelines.report.predictions import Predictions, SaidSeen
-from pipelines.report.tables import Cell, Table
+from pipelines.report.tables import Cell, Table, csv_link, html_table
 from pipelines.report.telling import Teller
 from pipelines.report.words import Words
 
@@ -39,6 +39,38 @@ def effects(words: Words, teller: Teller, contents: Contents) -> str:
         (f"{text} {more}".strip(),),
         lambda width: rows(str(told["title"]), entries, words.axis, width, zero=0.0),
         _effects(words, teller, measured),
+    )
+
+
+def todo(words: Words, teller: Teller, contents: Contents) -> str:
+    """List every action that is worth doing on the day, as a table."""
+    worth = contents.worth
+    if worth is None or not worth.actions:
+        return ""
+    columns = words["columns"]
+    rows: list[list[Cell]] = [
+        [
+            (teller.action(one.action), one.action),
+            (words.count(one.customers), one.customers),
+            (words.money(one.value), one.value),
+            (words.tell("to", low=words.money(one.low), high=words.money(one.high)), ""),
+            (words.share(one.measured, 0), one.measured),
+            (words.listed([f"{words.stage(s)} {words.count(n)}" for s, n in one.stages]), ""),
+        ]
+        for one in worth.actions
+    ]
+    names = ("action", "customers", "net_value", "range", "measured", "stages")
+    table = Table("actions", [columns[name] for name in names], rows)
+    title = str(words["figures"]["todo"]["title"])
+    text = words.tell(
+        "figures.todo.text", day=words.day(contents.as_of), days=contents.horizon_days
+    )
+    return figure(
+        words,
+        "todo",
+        (text,),
+        html_table(table, title, "stages") + csv_link(table, str(words["download"])),
+        None,
     )
 
 

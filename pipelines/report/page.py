@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.page import page
 from pipelines.report.blocks import paragraphs, prose, section, told_cards, told_list
 from pipelines.report.contents import Contents
-from pipelines.report.evidence_part import effects, predictions
+from pipelines.report.evidence_part import effects, predictions, todo
 from pipelines.report.findings import Findings
 from pipelines.report.headline_part import headline
 from pipelines.report.indicator_tables import indicators
@@ -48,7 +48,7 @@ def report_page(
             words,
             "worth",
             f"<h3>{escape(words['themes']['trade'])}</h3>{table('trade')}",
-            *value(words, contents),
+            *value(words, teller, contents),
         ),
         "journey": section(words, "journey", funnel(words, contents), table("journey")),
         "acquisition": section(
@@ -59,7 +59,9 @@ def report_page(
         "loss": section(
             words, "loss", table("loss"), causes(words, contents), associations(words, contents)
         ),
-        "actions": section(words, "actions", effects(words, teller, contents)),
+        "actions": section(
+            words, "actions", effects(words, teller, contents), todo(words, teller, contents)
+        ),
         "predictions": section(words, "predictions", predictions(words, contents)),
         "method": section(
             words, "method", _missing(words, teller, contents), _method(words, contents)
@@ -102,10 +104,11 @@ def _header(words: Words, contents: Contents) -> str:
         last=words.day(contents.period.last),
         day=words.day(contents.as_of),
     )
+    hindsight = str(words["lead_hindsight"]) if contents.hindsight else ""
     return (
         f'<header class="top"><p class="kicker">{escape(contents.name)} · '
         f"{escape(words['title'])}</p><h1>{escape(words.period(contents.period))}</h1>"
-        f"{paragraphs(lead, more)}</header>"
+        f"{paragraphs(lead, more, hindsight)}</header>"
     )
 
 

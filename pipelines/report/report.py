@@ -249,6 +249,7 @@ def gather(
         None if today is None else worth(today),
         _predictions(context, ledger, day, horizon, champion),
         None if champion is None else champion.version,
+        today is not None and today.hindsight,
         filled,
     )
     context.say("facts", 1, 1)

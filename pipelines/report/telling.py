@@ -222,6 +222,9 @@ class Teller:
                     expected=words.about(one.expected),
                 )
             )
+        for one in past.campaigns:
+            if not one.carried_out:
+                yield Told(words.tell("findings.unrecorded", name=one.name, day=words.day(one.day)))
         whole = found.brought
         if whole is None or past.first is None or past.last is None:
             needs = words["missing"].get(past.missing or "treatments", "")

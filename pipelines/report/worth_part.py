@@ -6,22 +6,26 @@ from html import escape
 
 from pipelines.report.blocks import figure
 from pipelines.report.contents import Contents
+from pipelines.report.figures.bars import Bar, bars
 from pipelines.report.figures.columns import histogram
 from pipelines.report.figures.curves import Curve, lorenz
 from pipelines.report.retention import Concentration
-from pipelines.report.tables import Table, csv_link
+from pipelines.report.tables import Cell, Table, csv_link, html_table
+from pipelines.report.telling import Teller
 from pipelines.report.words import Words
 from pipelines.report.worth import Worth
 from serving.bands import BANDS
 from training.tiers import TIERS
 
+MOST_GROUPS = 16
 
-def value(words: Words, contents: Contents) -> tuple[str, ...]:
+
+def value(words: Words, teller: Teller, contents: Contents) -> tuple[str, ...]:
     """Set its pictures."""
     parts: list[str] = []
     worth = contents.worth
     if worth is not None and worth.value > 0:
-        parts.append(_grid(words, worth))
+        parts += [_grid(words, worth), _tiers(words, worth)]
     pair = []
     if worth is not None and worth.distribution:
         pair.append(_distribution(words, worth))
@@ -30,7 +34,72 @@ def value(words: Words, contents: Contents) -> tuple[str, ...]:
         pair.append(_lorenz(words, spread, contents.retention.spent))
     if pair:
         parts.append(f'<div class="pair">{"".join(pair)}</div>')
+    if worth is not None and worth.groups:
+        parts.append(_groups(words, teller, worth))
     return tuple(parts)
+
+
+def _tiers(words: Words, worth: Worth) -> str:
+    told = words["figures"]["tiers"]
+    whole = sum(value for _, _, value in worth.tiers) or 1.0
+    entries = [
+        Bar(
+            words.tier(tier),
+            max(value, 0.0),
+            words.tell(
+                "figures.tiers.said",
+                value=words.about(value),
+                share=words.share(value / whole, 0),
+                customers=words.customers(n),
+            ),
+        )
+        for tier, n, value in worth.tiers
+    ]
+    columns = words["columns"]
+    table = Table(
+        "tiers",
+        [columns["tier"], columns["customers"], columns["worth"]],
+        [
+            [(words.tier(tier), tier), (words.count(n), n), (words.money(value), value)]
+            for tier, n, value in worth.tiers
+        ],
+    )
+    return figure(
+        words,
+        "tiers",
+        (str(told["text"]),),
+        lambda width: bars(str(told["title"]), entries, width),
+        table,
+    )
+
+
+def _groups(words: Words, teller: Teller, worth: Worth) -> str:
+    """List every group, those with most at stake first."""
+    told, columns = words["figures"]["groups"], words["columns"]
+    rows: list[list[Cell]] = [
+        [
+            (teller.group_name(one), f"{one.stage} {one.tier or ''}".strip()),
+            (words.count(one.customers), one.customers),
+            (words.share(one.churn, 0), one.churn),
+            (words.money(one.value), one.value),
+            (words.money(one.amount) if one.stake == "risk" else "–",
+             one.amount if one.stake == "risk" else None),
+            ("–" if one.action is None else teller.action(one.action), one.action or ""),
+            (words.count(one.acted) if one.action else "–", one.acted),
+            (words.money(one.action_value) if one.action else "–", one.action_value),
+        ]
+        for one in worth.groups[:MOST_GROUPS]
+    ]  # fmt: skip
+    names = ("group", "customers", "churn", "worth", "at_risk", "action", "for_whom", "net_value")
+    table = Table("groups", [columns[name] for name in names], rows)
+    title = str(told["title"])
+    return figure(
+        words,
+        "groups",
+        (str(told["text"]),),
+        html_table(table, title, "stages") + csv_link(table, str(words["download"])),
+        None,
+    )
 
 
 def _grid(words: Words, worth: Worth) -> str:
