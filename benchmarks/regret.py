@@ -92,7 +92,7 @@ def company(
     simulate(Context(Workspace(folder / "none"), Settings(), terminal.say), order)
     given = {
         "churn": {"horizon_days": HORIZON},
-        "training": {"trials": trials_, "max_rows": max_rows, "effects": False},
+        "training": {"trials": trials_, "max_rows": max_rows, "effects": False, "threads": 1},
     }
     settings = Settings.load(files / SETTINGS_FILE, overrides=given)
     context = Context(Workspace(folder / "workspace"), settings, terminal.say)

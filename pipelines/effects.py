@@ -13,6 +13,7 @@ from pipelines.console import Terminal
 from pipelines.context import Context, Stopwatch
 from pipelines.trials import measured_lifts, ripe, trials
 from serving.evidence import Evidence, assumed_gains, borne_out, provenance
+from serving.mixture import LIKELIER
 from serving.playbook import Action, load_playbook
 from serving.worth import Effects
 from training.trees import Machine
@@ -39,16 +40,18 @@ class EffectsReport:
     borne_out
         How much of what the playbook assumes has shown, over all actions; None where none was
         measured.
-    caution
-        Standard errors by which measured effects are taken to be smaller before anybody is
-        treated.
+    nothing_works
+        How likely it is that no action does anything here.
+    kept_untried
+        How much of its promise is believed of an action that was never tried; None where all were.
     """
 
     as_of: str
     horizon_days: int
     actions: dict[str, dict[str, Any]]
     borne_out: dict[str, float] | None
-    caution: float
+    nothing_works: float
+    kept_untried: float | None
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,24 +83,30 @@ def measure_effects(context: Context, as_of: date | None) -> EffectsReport:
         found = trials(context, ledger, assigned, day, horizon)
         lifts = measured_lifts(context, ledger, day, horizon, found)
         actions = load_playbook(context.settings.serving.playbook).actions
-        told = _told(context, found, lifts, actions)
+        evidence = Evidence.of(actions, lifts)
+        told = _told(context, found, lifts, actions, evidence)
     share = borne_out(actions, lifts)
     return EffectsReport(
         day.isoformat(),
         horizon,
         told,
         _ends(Estimate(*share)) if np.isfinite(share[1]) else None,
-        Evidence.of(actions, lifts).caution,
+        evidence.belief.nothing,
+        _kept_untried(actions, lifts, evidence),
         watch.seconds(),
     )
 
 
 def _told(
-    context: Context, found: list[Experiment], lifts: Lifts, actions: tuple[Action, ...]
+    context: Context,
+    found: list[Experiment],
+    lifts: Lifts,
+    actions: tuple[Action, ...],
+    evidence: Evidence,
 ) -> dict[str, dict[str, Any]]:
     training = context.settings.training
     machine = Machine(training.seed, training.threads)
-    book = {action.key: action for action in actions}
+    places = {action.key: place for place, action in enumerate(actions)}
     told: dict[str, dict[str, Any]] = {}
     by_action = {one.action: one for one in found}
     for number, tried in enumerate(lifts.tried):
@@ -108,15 +117,22 @@ def _told(
             "why": tried.why,
         }
         if tried.lift is not None:
-            action = book.get(tried.action)
+            place = places.get(tried.action)
+            action = None if place is None else actions[place]
             one = by_action[tried.action]
             told[tried.action] |= _numbers(measure(one, sized(machine, len(one))), action)
-            told[tried.action]["worth"] = _worth(tried.action, action, lifts)
+            told[tried.action]["worth"] = _worth(tried.action, actions, place, lifts, evidence)
         context.say("effects", number + 1, len(lifts.tried))
     return told
 
 
-def _worth(name: str, action: Action | None, lifts: Lifts) -> dict[str, Any]:
+def _worth(
+    name: str,
+    actions: tuple[Action, ...],
+    place: int | None,
+    lifts: Lifts,
+    evidence: Evidence,
+) -> dict[str, Any]:
     """Tell what answers go by: the relative change of expected net spend, and what it rests on."""
     one = lifts.measured[name]
     slopes = lifts.differences(name)[0]
@@ -129,18 +145,29 @@ def _worth(name: str, action: Action | None, lifts: Lifts) -> dict[str, Any]:
             if slope
         },
     }
-    if action is None:
+    if place is None:
         return told
-    evidence = Evidence.of([action], lifts)
-    share = float(evidence.share[0])
-    assumed = float(assumed_gains(Effects.of([action]), 0, one)[1])
+    belief = evidence.belief
+    kept, weight, share = (float(x[place]) for x in (belief.kept, belief.weight, belief.share))
+    assumed = float(assumed_gains(Effects.of(actions), place, one)[1])
     measured = told["measured"]["value"]
     return told | {
         "assumed": assumed,
-        "together": (1 - share) * assumed + share * measured,
+        "assumed_counts": kept,
+        "measured_counts": weight,
+        "together": kept * assumed + weight * measured,
         "measured_share": share,
         "effect": provenance(share),
     }
+
+
+def _kept_untried(actions: tuple[Action, ...], lifts: Lifts, evidence: Evidence) -> float | None:
+    kept = [
+        float(evidence.belief.kept[place])
+        for place, action in enumerate(actions)
+        if action.key not in lifts.measured and lifts.measured
+    ]
+    return kept[0] if kept else None
 
 
 def _ends(one: Estimate) -> dict[str, float]:
@@ -190,19 +217,24 @@ def show(terminal: Terminal, report: EffectsReport) -> None:
     for name, told in report.actions.items():
         terminal.note(f"{name}: {told['why']}")
     if report.borne_out is not None:
-        terminal.note(_summary(report.borne_out, report.caution))
+        terminal.note(_summary(report.borne_out, report.nothing_works))
+    if report.kept_untried is not None:
+        terminal.note(
+            f"Of an action that was never tried, {report.kept_untried:.0%} of what the playbook "
+            "promises is believed, by how the promises of the others held."
+        )
 
 
-def _summary(share: Mapping[str, float], caution: float) -> str:
+def _summary(share: Mapping[str, float], nothing: float) -> str:
     shown = (
         f"On the whole {_interval(share, 0, '%')} of what the playbook assumes has shown; "
         "`train` puts what was measured into the scorer"
     )
-    if caution == 0:
-        return f"{shown}, and the likeliest value decides."
+    if nothing < LIKELIER:
+        return f"{shown}."
     return (
-        f"{shown}, and as nothing shows yet that actions do anything here, measured effects are "
-        f"taken to be {caution:.1f} standard errors smaller before anybody is treated."
+        f"{shown}. It is likelier than not ({nothing:.0%}) that no action does anything here, and "
+        "nobody is treated until more shows."
     )
 
 

@@ -6,18 +6,17 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from serving.evidence import evidence_share
+from serving.evidence import Evidence
 from serving.numerals import number
 from serving.playbook import LET_GO, Action, Playbook
 from serving.segments import BANDED, Condition, Range
 from serving.sentences import Language
-from serving.worth import Effects
 from training.bundle import ScorerBundle
 from training.stage_rules import StageRules
 from training.stages import STAGES, Vocabulary, stage_labels
@@ -183,6 +182,13 @@ class _Teller:
     lifts: Lifts
     stages: Mapping[str, str]
 
+    @cached_property
+    def shares(self) -> dict[str, float]:
+        """How much of each action's effect is measured."""
+        actions = self.playbook.actions
+        shares = Evidence.of(actions, self.lifts).share.tolist()
+        return dict(zip((action.key for action in actions), shares, strict=True))
+
     def row(self, action: Action) -> tuple[str, ...]:
         """Say the most of it in a row."""
         words = self.words
@@ -277,7 +283,7 @@ class _Teller:
         one = self.lifts.measured.get(action.key)
         if one is None:
             return ""
-        share = evidence_share(Effects.of([action]), 0, one)
+        share = self.shares[action.key]
         ends = {
             end: _change(math.expm1(one.level.value + errors * one.level.error))
             for end, errors in (("low", -_NINETY), ("mid", 0.0), ("high", _NINETY))

@@ -182,7 +182,7 @@ class Choices:
     worth : float64 array of shape (3, n, k)
         Value of every action at the low, mid and high end of its effects.
     candidate : bool array of shape (n, k)
-        Whether the action is allowed for the customer and, surely enough, worth more than nothing.
+        Whether the action is allowed for the customer and worth more than nothing.
     allowed : bool array of shape (n, k)
         Whether the action is allowed for the customer, whatever it is worth.
     eligible : bool array of shape (n, k)
@@ -392,8 +392,7 @@ def choose(
     complaint, cooling = menu.waits(standing)
     consented = eligible & (permitted[:, None] | ~menu.is_marketing)
     allowed = consented & ~complaint & ~cooling
-    likely = worth[_MID] > 0
-    pays = likely & (valued.sure > 0)
+    pays = valued.pays
     candidate = allowed & pays
     # Of equals the first: a manager's order counts.
     best = np.where(candidate, worth[_MID], -np.inf).argmax(axis=1)
@@ -401,14 +400,16 @@ def choose(
     ends = np.where(chosen, worth[:, np.arange(len(stages)), best], 0.0)
     # What an action would be worth if nothing stood in between tells why nothing is done: -inf
     # without any candidate, NaN if it is unknown.
-    potential = np.where(eligible, np.minimum(worth[_MID], valued.sure), -np.inf).max(axis=1)
+    potential = np.where(eligible, worth[_MID], -np.inf).max(axis=1)
+    if not valued.works:
+        potential = np.minimum(potential, 0.0)
     index = np.where(chosen, best + 1, 0).astype(np.int16)
     is_marketing = chosen & menu.is_marketing[best]
     paying = consented & pays
     stopped = _Stopped(
         paying.any(axis=1),
         (paying & ~complaint).any(axis=1),
-        (allowed & likely & ~pays).any(axis=1),
+        (allowed & (worth[_MID] > 0) & ~pays).any(axis=1),
     )
     note = _notes(chosen, is_marketing, menu.lost[stages], consents, potential, stopped)
     # Its value stays 0: letting go is doing nothing, with the reason said.
@@ -427,7 +428,7 @@ def choose(
 class _Stopped(NamedTuple):
     """How far customers' paying actions came: past consent, and past an open complaint.
 
-    And whether others, that may be done, pay by their likeliest value alone.
+    And whether any that may be done would pay, if actions did anything here.
     """
 
     allowed: Flags

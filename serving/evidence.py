@@ -1,9 +1,8 @@
 """What was measured of the actions of a playbook, beside what the playbook assumes.
 
-The playbook's range is a prior belief and the measurement updates it, as a normal prior is by a
-normal mean (e.g. Gelman et al. 2013, "Bayesian Data Analysis", section 2.5). People's ranges hold
-the truth about half of the time, whatever they were asked to cover (Soll and Klayman 2004,
-"Overconfidence in interval estimates"): low and high are read as the quartiles.
+The playbook's range is a prior belief, and measurements update it (:mod:`serving.belief`). People's
+ranges hold the truth about half of the time, whatever they were asked to cover (Soll and Klayman
+2004, "Overconfidence in interval estimates"): low and high are read as the quartiles.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
+from serving.belief import Belief, believe
 from serving.playbook import Action
 from serving.worth import Effects, probability_change
+from training.uplift.curves import Estimate
 from training.uplift.lift import Lift
 from training.uplift.lifts import Lifts
 from training.uplift.moderators import Moderators
@@ -31,12 +31,10 @@ NOT_TOLD, NOT_ASSUMED = 0.05, 0.95
 """Shares of the evidence up to which an effect is called assumed, and from which measured."""
 SUREST = 0.02
 """Nobody knows a relative change of spend better than this beforehand (a standard deviation)."""
+_ANYBODY = Lift(Estimate(0.0, np.inf), None, (), (), (), chance=(0.2, 0.5, 0.8), weight=(1, 1, 1))
+"""On whom an untried action's promise is thought of."""
 RECORDED = 3.0
 """Errors above zero from which on incentives are seen to be recorded where they are redeemed."""
-WRONG = 0.05
-"""Chance that an action is called clear where none does anything."""
-BORNE_OUT = 2.33
-"""Errors by which the playbook's beliefs, or differences between customers, are to show."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +43,14 @@ class Evidence:
 
     Attributes
     ----------
-    share : float64 array of shape (k,)
-        How much of an effect is measured, 0 to 1; the rest is assumed.
+    belief
+        What counts of the playbook's promises, and of what was measured.
     level, level_error : float64 arrays of shape (k,)
         Logarithm of the factor on expected net spend, and its standard error.
     cost : float64 array of shape (k,)
-        What incentives cost per unit of expected net spend; NaN where the playbook says it.
-    caution : float
-        Errors by which measured effects are taken to be smaller when it is asked whether to act.
+        What incentives were seen to cost per unit of expected net spend; NaN where the playbook
+        alone says it. It counts by the share of the effect that is measured: effect and cost of an
+        action are believed together.
     moderators
         The facts.
     centre, slope : float64 arrays of shape (k, d)
@@ -60,11 +58,10 @@ class Evidence:
     slope_covariance : float64 array of shape (k, d, d)
     """
 
-    share: Floats
+    belief: Belief
     level: Floats
     level_error: Floats
     cost: Floats
-    caution: float
     moderators: Moderators
     centre: Floats
     slope: Floats
@@ -76,11 +73,10 @@ class Evidence:
         facts = moderators or Moderators()
         d = len(facts.names)
         return cls(
-            share=np.zeros(count),
+            belief=Belief.none(count),
             level=np.zeros(count),
             level_error=np.zeros(count),
             cost=np.full(count, np.nan),
-            caution=0.0,
             moderators=facts,
             centre=np.zeros((count, d)),
             slope=np.zeros((count, d)),
@@ -91,28 +87,37 @@ class Evidence:
     def of(cls, actions: Sequence[Action], lifts: Lifts) -> Evidence:
         """Weigh what was measured against what a playbook assumes."""
         found = cls.none(len(actions), lifts.moderators)
-        effects = Effects.of(actions)
         for place, action in enumerate(actions):
             one = lifts.measured.get(action.key)
             if one is None:
                 continue
-            found.share[place] = evidence_share(effects, place, one)
             found.level[place], found.level_error[place] = one.level.value, one.level.error
             found.centre[place] = one.centre
             found.slope[place], found.slope_covariance[place] = lifts.differences(action.key)
             if action.incentive is not None and one.cost is not None and one.cost.z > RECORDED:
                 found.cost[place] = one.cost.value
-        return replace(found, caution=caution_of(actions, lifts))
+        return replace(found, belief=belief_of(actions, lifts))
 
     @property
     def any(self) -> bool:
         """Whether anything was measured of any action."""
-        return bool((self.share > 0).any())
+        return bool(self.belief.share.any())
+
+    @property
+    def share(self) -> Floats:
+        """How much of each effect is measured, 0 to 1; the rest is assumed. Shape (k,)."""
+        return self.belief.share
 
     @property
     def differs(self) -> bool:
         """Whether any action is believed to move some customers more than others."""
         return bool(self.slope.any())
+
+    @cached_property
+    def cost_terms(self) -> tuple[Floats, Floats]:
+        """What counts of an incentive's assumed cost, and what it costs a unit of spend beside."""
+        share = np.where(np.isnan(self.cost), 0.0, self.share)
+        return 1 - share, share * np.nan_to_num(self.cost)
 
     @cached_property
     def log_terms(self) -> Floats:
@@ -147,25 +152,28 @@ def provenance(share: float) -> Provenance:
     return "measured" if share > NOT_ASSUMED else "mixed"
 
 
-def evidence_share(effects: Effects, place: int, one: Lift) -> float:
-    """Give the weight of a measurement beside a playbook's belief about the same customers.
+def belief_of(actions: Sequence[Action], lifts: Lifts) -> Belief:
+    """Weigh what a playbook promises against everything that was measured.
 
     Examples
     --------
     A belief that an action raises a chance of a half by between 0 and 0.4 on the log-odds, so
-    spend by 0 to 20%, and a measurement that is three times as sharp, or one that says nothing:
-
-    >>> from training.uplift.curves import Estimate
-    >>> belief = Effects(np.array([[0.0], [0.2], [0.4]]), np.zeros((3, 1)), *[np.zeros(1)] * 4)
-    >>> def share(error):
-    ...     one = Lift(Estimate(0.0, error), None, (), (), (), (0.5,), (80.0,))
-    ...     return round(evidence_share(belief, 0, one), 2)
-    >>> share(0.146 / 3), share(10.0)
-    (0.9, 0.0)
+    spend by 0 to 20%; a measurement that is as good as exact decides, and one that says nothing
+    leaves the belief alone:
     """
-    low, _, high = assumed_gains(effects, place, one)
-    sd = max(float(high - low) / 2 / QUARTILE, SUREST)
-    return sd**2 / (sd**2 + one.level.error**2)
+    effects, count = Effects.of(actions), len(actions)
+    if not lifts.measured or not count:
+        return Belief.none(count)
+    promise, doubt = np.zeros(count), np.zeros(count)
+    measured, error = np.full(count, np.nan), np.full(count, np.nan)
+    for place, action in enumerate(actions):
+        one = lifts.measured.get(action.key)
+        if one is not None:
+            measured[place], error[place] = one.level.value, one.level.error
+        low, mid, high = np.log1p(assumed_gains(effects, place, one or _ANYBODY))
+        promise[place] = mid
+        doubt[place] = max(float(high - low) / 2 / QUARTILE, SUREST)
+    return believe(promise, doubt, measured, error, lifts.differ)
 
 
 def assumed_gains(effects: Effects, place: int, one: Lift) -> Floats:
@@ -196,22 +204,3 @@ def borne_out(actions: Sequence[Action], lifts: Lifts) -> tuple[float, float]:
             product += assumed * one.level.value / one.level.error**2
             square += assumed**2 / one.level.error**2
     return (product / square, square**-0.5) if square > 0 else (0.0, np.inf)
-
-
-def caution_of(actions: Sequence[Action], lifts: Lifts) -> float:
-    """Give the errors by which measured effects are taken to be smaller before anybody is treated.
-
-    Where the playbook's beliefs are borne out on the whole, or customers are found to differ, none:
-    the likeliest value decides, as costs the least on average. Where nothing shows that actions
-    do anything here, as many as leave one chance in twenty that any of them seems to; fewer where
-    several are clear (Benjamini and Hochberg 1995).
-    """
-    share, error = borne_out(actions, lifts)
-    if share > BORNE_OUT * error or lifts.spread[1] > BORNE_OUT**2 / 2:
-        return 0.0
-    z = np.sort([one.level.z for one in lifts.measured.values()])[::-1]
-    if not len(z):
-        return 0.0
-    bars = -ndtri(WRONG * np.arange(1, len(z) + 1) / len(z))
-    clear = np.flatnonzero(z > bars)
-    return float(bars[clear[-1] if len(clear) else 0])

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.belief import Belief
 from serving.evidence import QUARTILE, Evidence
 from serving.worth import (
     LEVELS,
@@ -21,6 +22,7 @@ from serving.worth import (
 
 Floats = NDArray[np.float64]
 _MID = LEVELS.index("mid")
+LIKELIER = 0.5
 LARGEST = 2.0
 """Logarithm of the largest factor on anybody's spend that is believed."""
 
@@ -33,25 +35,33 @@ class Worth:
     ----------
     value : float64 array of shape (3, n, k)
         Above doing nothing, over the horizon, net of costs: low, mid and high.
-    sure : float64 array of shape (n, k)
-        The middle value with what was measured at its cautious end.
     effects, outlook
         What was assumed.
     priced : float64 array of shape (n, k), optional
         Costs, where incentives were seen to cost something else than was assumed.
     factor : float64 array of shape (n, k), optional
         On the expected net spend, as it was measured.
-    share : float64 array of shape (k,), optional
-        How much of the effect that is.
+    belief : optional
+        What counts of either.
     """
 
     value: Floats
-    sure: Floats
     effects: Effects
     outlook: Outlook
     priced: Floats | None = None
     factor: Floats | None = None
-    share: Floats | None = None
+    belief: Belief | None = None
+
+    @property
+    def works(self) -> bool:
+        """Whether it is likelier than not that any action does anything here."""
+        return self.belief is None or self.belief.nothing < LIKELIER
+
+    @property
+    def pays(self) -> NDArray[np.bool_]:
+        """Whether each action is worth its cost to each customer, likelier than not."""
+        paying: NDArray[np.bool_] = self.value[_MID] > 0
+        return paying if self.works else np.zeros_like(paying)
 
     @cached_property
     def cost(self) -> Floats:
@@ -68,10 +78,10 @@ class Worth:
         """
         before = self.outlook.purchase_probability[:, None]
         assumed = probability_change(before, np.expm1(self.effects.lift_log_odds[_MID]))
-        if self.factor is None or self.share is None:
+        if self.factor is None or self.belief is None:
             return assumed
         measured = (1 - before) - (1 - before) ** self.factor
-        return (1 - self.share) * assumed + self.share * measured
+        return self.belief.kept * assumed + self.belief.weight * measured
 
 
 def value_actions(
@@ -80,8 +90,9 @@ def value_actions(
     """Value every action for every customer.
 
     What was measured is E[margin | action] - E[margin | nothing] itself: a factor on the expected
-    net spend. It and what the playbook assumes of the same customer are mixed by the share that is
-    measured; costs are taken off after that. The ends are the quartiles of the mixture.
+    net spend. It counts by its weight, and what the playbook assumes of the same customer as far as
+    it is still believed; costs are taken off after that. The ends are the quartiles of what is
+    believed.
 
     Parameters
     ----------
@@ -95,33 +106,35 @@ def value_actions(
 
     >>> from dataclasses import replace
     >>> doubled = Effects(np.full((3, 1), np.log(2)), np.zeros((3, 1)), *[np.zeros(1)] * 4)
-    >>> seen = replace(Evidence.none(1), share=np.ones(1), level=np.log([0.5]))
+    >>> sure = Belief(np.zeros(1), np.ones(1), np.ones(1), np.zeros(1))
+    >>> seen = replace(Evidence.none(1), belief=sure, level=np.log([0.5]))
     >>> customer = Outlook(np.array([1.0]), np.array([100.0]), np.array([0.0]), margin=0.4)
     >>> value_actions(doubled, seen, customer).value[1].round(6).tolist()
     [[-20.0]]
     """
     if not evidence.any:
         value = incremental_values(effects, outlook)
-        return Worth(value, value[_MID], effects, outlook)
+        return Worth(value, effects, outlook)
     assumed = assumed_parts(effects, outlook)
     chance = outlook.purchase_probability
     spend = chance * outlook.spend_if_purchase + (1 - chance) * outlook.spend_if_none
     margin = outlook.margin * np.maximum(spend, 0.0)[:, None]
     log, error = _measured(evidence, facts)
-    factor, share = np.exp(np.clip(log, -LARGEST, LARGEST)), evidence.share
-    doubt = share * margin * factor * error
-    priced = evidence.cost * margin / outlook.margin
-    incentive = np.where(np.isnan(evidence.cost), assumed.incentive, priced)
+    factor, belief = np.exp(np.clip(log, -LARGEST, LARGEST)), evidence.belief
+    measured = belief.weight * margin * (factor - 1)
+    doubt = QUARTILE * belief.weight * margin * factor * error
+    told, priced = evidence.cost_terms
+    incentive = told * assumed.incentive + priced * (margin / outlook.margin)
     cost = effects.contact_cost + incentive[_MID]
-    middle = (1 - share) * assumed.gain[_MID] + share * margin * (factor - 1) - cost
+    middle = belief.kept * assumed.gain[_MID] + measured - cost
     net = assumed.gain - incentive
     below, above = (
-        np.hypot((1 - share) * (end - net[_MID]), QUARTILE * doubt)
+        np.hypot(belief.left * (end - net[_MID]), doubt)
         for end in (net.min(axis=0), net.max(axis=0))
     )
     value = np.stack([middle - below, middle, middle + above])
-    sure = middle - evidence.caution * doubt
-    return Worth(value, sure, effects, outlook, cost, np.broadcast_to(factor, cost.shape), share)
+    factor = np.broadcast_to(factor, cost.shape)
+    return Worth(value, effects, outlook, cost, factor, belief)
 
 
 def _measured(evidence: Evidence, facts: Floats | None) -> tuple[Floats, Floats]:

@@ -79,8 +79,7 @@ def judge_rescue(stage: NDArray[np.int8], choices: Choices) -> Rescue:
     # Unknown predictions give NaN, an empty menu -inf.
     none = np.isneginf(value)
     found = at_risk & np.isfinite(value)
-    # What was measured must be sure to be worth something, as where an action is chosen.
-    verdict = (choices.valued.sure[rows, best] <= 0).astype(np.int8)
+    verdict = (~choices.valued.pays[rows, best]).astype(np.int8)
     cost = np.where(found, choices.cost[rows, best], np.nan)
     low, mid, high = choices.worth[:, rows, best] + cost
     return Rescue(

@@ -13,6 +13,7 @@ from conftest import succeed
 from test_actions import ALL_DATA, make_action, make_playbook
 
 from serving.actions import ALLOWED, Choices, Menu, choose
+from serving.belief import HOLD_SD, NOTHING_WORKS, SCALES, believe
 from serving.evidence import Evidence, borne_out, provenance
 from serving.worth import Effects, Outlook, incremental_values
 from training.stages import STAGES
@@ -22,6 +23,7 @@ from training.uplift.experiment import Experiment
 from training.uplift.lift import Lift
 from training.uplift.lifts import Lifts, Tried, measure_lifts
 from training.uplift.moderators import Moderators
+from training.uplift.weeks import Weeks, whole
 
 PRAISED = {"low": 0.1, "mid": 0.3, "high": 0.5}
 MACHINE = Machine(seed=7, threads=1)
@@ -56,16 +58,35 @@ def chosen(found: Lifts, *keys: str, spend: float = 100.0) -> Choices:
     )
 
 
-def test_the_posterior_is_that_of_known_numbers():
-    """The belief of 5 to 24% is a standard deviation of 14 points; its mid is 15%."""
-    action = make_action("act", contact_cost=0.5, lift_log_odds=PRAISED)
-    outlook = Outlook(np.array([0.5]), np.array([100.0]), np.array([0.0]), 0.3)
-    believed = incremental_values(Effects.of([action]), outlook)[:, 0, 0] + 0.5
-    sd = (believed[2] - believed[0]) / 2 / 0.6745 / 15
-    found = chosen(lifts(act=(np.log(1.4), sd / 1.4)), "act")
-    share = sd**2 / (sd**2 + (sd / 1.4) ** 2)
-    assert found.measured_share.tolist() == pytest.approx([0, share])
-    assert found.action_value[0] == pytest.approx((1 - share) * believed[1] + share * 6 - 0.5)
+def test_the_belief_is_that_of_drawing_what_may_be():
+    """Bayes by brute force: what may be is drawn, and weighed by what it makes of what was seen."""
+    promise, doubt = np.array([0.1, 0.05, 0.08, 0.0]), np.array([0.1, 0.1, 0.05, 0.05])
+    measured, error = np.array([0.02, -0.05, np.nan, 0.04]), np.array([0.05, 0.04, np.nan, 0.03])
+    rng = np.random.default_rng(4)
+    works = rng.random(400_000) >= NOTHING_WORKS
+    hold = rng.normal(1 / (1 - NOTHING_WORKS), HOLD_SD, len(works))
+    own = rng.choice(SCALES, len(works))[:, None] * doubt * rng.normal(size=(len(works), 4))
+    effect = works[:, None] * (hold[:, None] * promise + own)
+    weight = np.exp(-0.5 * np.nansum(((measured - effect) / error) ** 2, axis=1))
+    weight /= weight.sum()
+    mean, spread = weight @ effect, weight @ (effect - weight @ effect) ** 2
+    found = believe(promise, doubt, measured, error)
+    said = found.kept * promise + found.weight * np.nan_to_num(measured)
+    assert said == pytest.approx(mean, abs=0.001)
+    assert found.share == pytest.approx(1 - spread / effect.var(axis=0), abs=0.02)
+    assert found.nothing == pytest.approx(weight[~works].sum(), abs=0.01)
+
+
+def test_belief_and_evidence_add_up_in_money():
+    found = chosen(lifts(act=(np.log(1.4), 0.05)), "act")
+    believed = incremental_values(
+        Effects.of([make_action("act", lift_log_odds=PRAISED)]),
+        Outlook(np.array([0.5]), np.array([100.0]), np.array([0.0]), 0.3),
+    )[1, 0, 0]
+    belief = found.valued.belief
+    assert belief is not None
+    kept, weight = belief.kept[0], belief.weight[0]
+    assert found.action_value[0] == pytest.approx(kept * believed + weight * 0.4 * 15 - 0.5)
     assert found.action_value_low[0] < found.action_value[0] < found.action_value_high[0]
     assert found.cost[0, 0] == 0.5
 
@@ -73,17 +94,32 @@ def test_the_posterior_is_that_of_known_numbers():
 def test_the_measured_share_goes_from_none_to_all_as_data_grow():
     action = make_action("act", lift_log_odds=PRAISED)
     shares = [
-        Evidence.of([action], lifts(act=(0.1, error))).share[0] for error in (9, 0.3, 0.1, 0.01)
+        Evidence.of([action], lifts(act=(0.1, error))).share[0] for error in (9, 0.3, 0.1, 0.003)
     ]
     assert shares == sorted(shares)
     assert shares[0] < 0.01
     assert shares[-1] > 0.99
 
 
-def test_what_was_never_tried_stays_as_the_playbook_has_it():
-    bare, beside = chosen(Lifts(), "act"), chosen(lifts(other=(-0.5, 0.01)), "act", "other")
-    assert beside.provenance.tolist() == bare.provenance.tolist() == ["assumed"]
-    assert beside.worth[:, 0, 0].tolist() == pytest.approx(bare.worth[:, 0, 0].tolist())
+def test_an_action_that_was_never_tried_is_believed_as_far_as_the_others_promises_held():
+    actions = [make_action(key, lift_log_odds=PRAISED) for key in ("act", "other", "third")]
+
+    def kept(level: float, error: float) -> float:
+        found = lifts(other=(level, error), third=(level, error))
+        return float(Evidence.of(actions, found).belief.kept[0])
+
+    assert Evidence.of(actions, Lifts()).belief.kept.tolist() == [1.0, 1.0, 1.0]
+    assert kept(0.0, 9.0) == pytest.approx(1.0, abs=0.01)
+    # The clearer it is that the others do nothing, the less is believed of it.
+    fading = [kept(0.0, error) for error in (1.0, 0.3, 0.1, 0.03, 0.01)]
+    assert fading == sorted(fading, reverse=True)
+    assert fading[-1] < 0.05
+    promised = 0.14
+    assert kept(promised, 0.02) == pytest.approx(1.0, abs=0.1)
+    assert kept(2 * promised, 0.02) > 1.1
+    bare, beside = (chosen(x, "act", "other") for x in (Lifts(), lifts(other=(0.0, 0.03))))
+    assert bare.provenance.tolist() == ["assumed"]
+    assert beside.worth[1, 0, 0] < bare.worth[1, 0, 0]
 
 
 def test_a_praised_action_that_does_harm_is_dropped_and_another_takes_its_place():
@@ -100,13 +136,13 @@ def test_where_nothing_shows_that_actions_do_anything_nobody_is_treated():
     keys = [f"act{n}" for n in range(9)]
     rng = np.random.default_rng(3)
     noise = dict(zip(keys, ((z * 0.03, 0.03) for z in rng.normal(size=9)), strict=True))
-    nothing = chosen(lifts(**noise), *keys)
+    nothing = chosen(lifts(**noise), *keys, spend=5000.0)
+    assert nothing.worth[1].max() > 0
     assert max(level for level, _ in noise.values()) > 0.03
     assert nothing.action.tolist() == ["none"]
     assert nothing.note.tolist() == ["none_not_sure"]
     # Where the others show what was believed, the same one is worth its chance.
     borne = noise | dict.fromkeys(keys[1:], (0.15, 0.03))
-    assert Evidence.of([], lifts(**borne)).caution > 0
     assert chosen(lifts(**borne), *keys).action.tolist() != ["none"]
 
 
@@ -179,7 +215,6 @@ def test_customers_are_valued_by_what_sets_them_apart_alone_or_together(
     for place in (0, 7, 499):
         alone = worth(slice(place, place + 1))
         assert alone.worth[:, 0].tolist() == together.worth[:, place].tolist()
-        assert alone.valued.sure.tolist() == together.valued.sure[place : place + 1].tolist()
 
 
 def test_an_action_that_works_by_chance_alone_is_not_called_different(trials: list[Experiment]):
@@ -187,11 +222,47 @@ def test_an_action_that_works_by_chance_alone_is_not_called_different(trials: li
     rng = np.random.default_rng(8)
     dealt = [replace(one, treated=rng.permutation(one.treated)) for one in trials]
     found = measure_lifts(dealt, MACHINE)
-    assert found.spread[0] <= 0.03
+    assert found.differ < 0
     actions = [make_action(one.action, lift_log_odds=PRAISED) for one in trials]
     share, error = borne_out(actions, found)
     assert abs(share) < 3 * error
-    assert Evidence.of(actions, found).caution > 1.6
+    assert Evidence.of(actions, found).belief.nothing > 0.5
+
+
+@pytest.mark.parametrize(("goes_on", "sharper"), [(0.0, 0.7), (1.0, 1.05), (-0.5, 0.9)])
+def test_an_effect_of_the_first_weeks_is_measured_there(goes_on: float, sharper: float):
+    """The rest of the horizon is noise; what goes on there, or is taken back, is not lost."""
+    rng = np.random.default_rng(2)
+    effects, error, early = rng.normal(0.2, 0.1, 9), 0.04, 1 / 3
+    measured = [
+        Weeks(
+            Estimate(effect + error * rng.normal(), error),
+            Estimate(goes_on * effect + error * rng.normal(), error),
+            0.0,
+            early,
+        )
+        for effect in effects
+    ]
+    found = whole(measured)
+    truth = np.log1p(early * np.expm1(effects) + (1 - early) * np.expm1(goes_on * effects))
+    off = (np.array([one.value for one in found]) - truth) / [one.error for one in found]
+    assert np.sqrt((off**2).mean()) < 1.4
+    plain = error * np.hypot(early, 1 - early)
+    assert np.mean([one.error for one in found]) < sharper * plain
+
+
+def test_what_was_bought_in_the_first_weeks_is_what_an_effect_is_looked_for_in(
+    trials: list[Experiment],
+):
+    rng = np.random.default_rng(6)
+    made = []
+    for one in trials:
+        early, late = (rng.gamma(1.0, 20.0, len(one)) for _ in range(2))
+        early = early * 1.3**one.treated
+        made.append(replace(one, net_spend=early + 2 * late, early_spend=early))
+    found = measure_lifts(made, MACHINE).measured["moves"].level
+    assert found.value == pytest.approx(np.log(1.1), abs=3 * found.error)
+    assert found.error < 0.025
 
 
 def test_facts_that_say_nothing_are_left_out():

@@ -26,6 +26,7 @@ _PARAMETERS: dict[str, Any] = {
 _ROUNDS = 120
 MOST_LEARNED = 60_000
 """Rows that a fold's models learn from at most."""
+_MOST_EARLY = 0.95
 _LEAST = 1e-3
 """Share of the mean that is expected of anybody at least: logarithms are taken of it."""
 
@@ -44,6 +45,9 @@ class Rows:
         Part of the customers that each row belongs to; expectations are by models of the others.
     spend, chance
         Mean net spend (above 0) and chance of a purchase within the horizon.
+    early
+        Mean net spend of the first weeks, above 0 and below ``spend``; None where they are not
+        told apart.
     cost
         Mean cost of interactions; zeros where nobody records any.
     """
@@ -54,6 +58,7 @@ class Rows:
     spend: Float
     chance: Float
     cost: Float
+    early: Float | None = None
 
 
 def expect(trials: Sequence[Experiment], machine: Machine) -> Rows:
@@ -61,21 +66,33 @@ def expect(trials: Sequence[Experiment], machine: Machine) -> Rows:
     whole = _together(trials)
     fold = whole.folds(machine.seed)
     of = np.repeat(np.arange(len(trials)), [len(one) for one in trials])
-    spend, chance, cost = (np.zeros(len(whole)) for _ in range(3))
+    spend, chance, cost, early = (np.zeros(len(whole)) for _ in range(4))
     for number in range(FOLDS):
         judge = fold == number
         fitted = _Fold(whole, _drawn(fold != number, machine.seed), machine)
         spend[judge] = fitted.expected("tweedie", np.maximum(whole.net_spend, 0.0), judge)
         chance[judge] = fitted.expected("binary", whole.purchased, judge)
+        if whole.early_spend is not None:
+            early[judge] = fitted.expected("tweedie", np.maximum(whole.early_spend, 0.0), judge)
         if whole.cost is not None:
             cost[judge] = fitted.expected("regression", whole.cost, judge)
-    # Returns are left out of what a Tweedie model can learn; the total is set right.
-    spend *= whole.net_spend.sum() / spend.sum()
-    return Rows(whole, of, fold, np.maximum(spend, _LEAST * spend.mean()), chance, cost)
+    spend = _set_right(spend, whole.net_spend)
+    if whole.early_spend is None or whole.early_spend.sum() <= 0:
+        return Rows(whole, of, fold, spend, chance, cost)
+    early = np.minimum(_set_right(early, whole.early_spend), _MOST_EARLY * spend)
+    return Rows(whole, of, fold, spend, chance, cost, early)
+
+
+def _set_right(said: Float, seen: Float) -> Float:
+    """Meet the total: returns are left out of what a Tweedie model can learn."""
+    right: Float = said * (seen.sum() / said.sum())
+    above: Float = np.maximum(right, _LEAST * right.mean())
+    return above
 
 
 def _together(trials: Sequence[Experiment]) -> Experiment:
     costs = [one.cost for one in trials if one.cost is not None]
+    early = [one.early_spend for one in trials if one.early_spend is not None]
     return Experiment(
         "",
         np.concatenate([one.customers for one in trials]),
@@ -87,6 +104,7 @@ def _together(trials: Sequence[Experiment]) -> Experiment:
         trials[0].names,
         trials[0].categories,
         np.concatenate(costs) if len(costs) == len(trials) else None,
+        np.concatenate(early) if len(early) == len(trials) else None,
     )
 
 

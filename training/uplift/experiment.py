@@ -43,6 +43,8 @@ class Experiment:
     cost
         Of the customer's interactions within the horizon, redeemed incentives among them, in
         currency; None where nobody records any.
+    early_spend
+        Net spend of the first weeks; None where the horizon is hardly longer.
     """
 
     action: str
@@ -55,6 +57,7 @@ class Experiment:
     names: Sequence[str] = TREE_FEATURES
     categories: Sequence[int] = TREE_CATEGORIES
     cost: Float | None = None
+    early_spend: Float | None = None
 
     def __len__(self) -> int:
         return len(self.treated)
@@ -70,6 +73,7 @@ class Experiment:
             purchased=self.purchased[rows],
             net_spend=self.net_spend[rows],
             cost=None if self.cost is None else self.cost[rows],
+            early_spend=None if self.early_spend is None else self.early_spend[rows],
         )
 
     @cached_property

@@ -11,7 +11,8 @@ error of that expectation falls out.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from training.uplift.curves import Estimate
 from training.uplift.expected import Rows
 from training.uplift.experiment import Experiment, Float, clustered
+from training.uplift.weeks import Weeks, whole
 
 LARGEST = 2.0
 """Logarithm of the largest factor that is looked for."""
@@ -69,32 +71,75 @@ class Lift:
         return cls(level=Estimate(**values["level"]), cost=cost, told=told, **plain)
 
 
-def lift(rows: Rows, facts: Float, number: int) -> Lift:
+def lift(rows: Rows, facts: Float, number: int) -> tuple[Lift, Weeks | None]:
     """Measure one of the experiments, by what was expected of its rows.
 
     Parameters
     ----------
     facts
         Moderators of all rows.
+
+    Returns
+    -------
+    lift, weeks
+        Where the first weeks are told apart, the former is of them, and the latter is what makes
+        it one of the whole horizon (:func:`over_horizon`).
     """
     own = np.flatnonzero(rows.of == number)
     one, spend = rows.whole.take(own), rows.spend[own]
     unit = float(spend.mean())
-    level, residual, weight = _level(one, spend / unit)
-    about = facts[own] - _mean(facts[own], spend)
+    weeks = None
+    if rows.early is None or one.early_spend is None:
+        solved = _level(one, one.net_spend, spend)
+    else:
+        early, left = rows.early[own], one.net_spend - one.early_spend
+        solved, late = _level(one, one.early_spend, early), _level(one, left, spend - early)
+        weeks = Weeks(
+            solved.level, late.level, _together(solved, late, one), float(early.mean()) / unit
+        )
+    centre = _mean(facts[own], spend)
     return Lift(
-        level,
+        solved.level,
         _cost(one, rows.cost[own], unit),
-        tuple(_mean(facts[own], spend).tolist()),
-        *_differences(about, residual, weight, one),
+        tuple(centre.tolist()),
+        *_differences(facts[own] - centre, solved.residual, solved.weight, one),
         *_profile(rows.chance[own], spend),
+    ), weeks
+
+
+def over_horizon(measured: Sequence[tuple[Lift, Weeks | None]]) -> list[Lift]:
+    """Make what was measured in the first weeks one of the whole horizon's spend."""
+    told = [weeks for _, weeks in measured if weeks is not None]
+    levels = iter(whole(told) if told else [])
+    return [
+        one if weeks is None else _widened(one, next(levels), weeks.share)
+        for one, weeks in measured
+    ]
+
+
+def _widened(one: Lift, level: Estimate, share: float) -> Lift:
+    """Say differences of the first weeks, in which the effect falls, of the whole horizon."""
+    factor = float(np.exp(level.value))
+    part = max(share + factor - 1, share / 2) / factor
+    pull, told = np.array(one.pull) / part, np.array(one.told) / part**2
+    return replace(
+        one, level=level, pull=tuple(pull.tolist()), told=tuple(map(tuple, told.tolist()))
     )
 
 
-def _level(one: Experiment, spend: Float) -> tuple[Estimate, Float, Float]:
-    """Solve for the level; gives each row's residual, and its weight, at the solution."""
+@dataclass(frozen=True)
+class _Solved:
+    """A level, and each row's residual and weight at it."""
+
+    level: Estimate
+    residual: Float
+    weight: Float
+
+
+def _level(one: Experiment, outcome: Float, spend: Float) -> _Solved:
     lean = one.treated - one.chance
-    outcome = one.net_spend * (spend.mean() / max(float(one.net_spend.mean()), 1e-12))
+    spend = spend / spend.mean()
+    outcome = outcome / max(float(outcome.mean()), 1e-12)
     value = 0.0
     for _ in range(_STEPS):
         mean = spend * np.exp(lean * value)
@@ -104,7 +149,18 @@ def _level(one: Experiment, spend: Float) -> tuple[Estimate, Float, Float]:
         if abs(step) < 1e-9:
             break
     _, error = clustered(residual, one.customer)
-    return Estimate(value, error / float(weight.mean())), residual, weight
+    return _Solved(Estimate(value, error / float(weight.mean())), residual, weight)
+
+
+def _together(early: _Solved, late: _Solved, one: Experiment) -> float:
+    """Covariance of the errors of both levels."""
+
+    def error(residual: Float) -> float:
+        return clustered(residual, one.customer)[1]
+
+    both = error(early.residual + late.residual) ** 2
+    both -= error(early.residual) ** 2 + error(late.residual) ** 2
+    return both / 2 / float(early.weight.mean()) / float(late.weight.mean())
 
 
 def _cost(one: Experiment, expected: Float, unit: float) -> Estimate | None:

@@ -14,7 +14,7 @@ from training.trees import Machine
 from training.uplift.balance import Balance, balance
 from training.uplift.expected import expect
 from training.uplift.experiment import Experiment
-from training.uplift.lift import Lift, lift
+from training.uplift.lift import Lift, lift, over_horizon
 from training.uplift.moderators import Moderators
 
 Float = NDArray[np.float64]
@@ -23,7 +23,7 @@ Verdict = Literal["measured", "not_random", "too_few"]
 FEWEST_ROWS = 300
 FEWEST_BUYERS = 30
 """Below so many in either arm nothing is measured."""
-METHOD = 1
+METHOD = 2
 """Of measuring: what was measured by another is measured again."""
 MANY_ROWS = 100_000
 """Below so many, threads wait for one another longer than they work on a machine that is busy."""
@@ -64,28 +64,42 @@ class Lifts:
         return {one.action: one.lift for one in self.tried if one.lift is not None}
 
     @cached_property
-    def spread(self) -> tuple[float, float]:
-        """Size of the differences that go with each fact, and how much likelier it is than none.
+    def _sizes(self) -> Float:
+        """Logarithm of how much likelier each of :data:`SPREADS` makes what was seen than none."""
+        measured = self.measured.values()
+        return np.array([sum(_likelihood(one, size) for one in measured) for size in SPREADS])
 
-        The size under which all that was measured, of all actions, is likeliest: empirical Bayes
-        (Efron and Morris 1973). The second number is a difference of log-likelihoods.
+    @property
+    def spread(self) -> Float:
+        """How likely each of :data:`SPREADS` is, by all that was measured of all actions.
+
+        A hierarchical model (Efron and Morris 1973) in which all sizes are as likely beforehand.
         """
-        likelihood = [
-            sum(_likelihood(one, size) for one in self.measured.values()) for size in SPREADS
-        ]
-        best = int(np.argmax(likelihood))
-        return SPREADS[best], float(likelihood[best] - likelihood[0])
+        likely = np.exp(self._sizes - self._sizes.max())
+        shares: Float = likely / likely.sum()
+        return shares
+
+    @property
+    def differ(self) -> float:
+        """How much likelier differences between customers make what was seen, in logs."""
+        most = float(self._sizes.max())
+        return most + float(np.log(np.exp(self._sizes - most).mean()))
 
     def differences(self, action: str) -> tuple[Float, Float]:
-        """What goes with each fact: mean and covariance, in logs a standard deviation."""
-        one, size = self.measured[action], self.spread[0]
-        count = len(one.pull)
-        if size == 0:
-            return np.zeros(count), np.zeros((count, count))
-        known = np.array(one.told, dtype=np.float64) + np.eye(count) / size**2
-        covariance = np.linalg.inv(known).astype(np.float64)
-        mean: Float = covariance @ np.array(one.pull)
-        return mean, covariance
+        """What goes with each fact: mean and covariance, in logs a standard deviation.
+
+        Over all sizes that the differences may have, as likely as they are.
+        """
+        one = self.measured[action]
+        pull, told = np.array(one.pull), np.array(one.told, dtype=np.float64)
+        mean, second = np.zeros(len(pull)), np.zeros((len(pull), len(pull)))
+        for size, likely in zip(SPREADS, self.spread, strict=True):
+            if size > 0 and len(pull):
+                covariance = np.linalg.inv(told + np.eye(len(pull)) / size**2)
+                here = covariance @ pull
+                mean += likely * here
+                second += likely * (covariance + np.outer(here, here))
+        return mean, second - np.outer(mean, mean)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -122,7 +136,8 @@ def measure_lifts(trials: Sequence[Experiment], machine: Machine) -> Lifts:
     rows = expect(usable, machine)
     moderators = Moderators.fit(rows.whole.matrix, rows.whole.names)
     facts = moderators.of(rows.whole.matrix, rows.whole.names)
-    found = {one.action: lift(rows, facts, number) for number, one in enumerate(usable)}
+    lifts = over_horizon([lift(rows, facts, number) for number in range(len(usable))])
+    found = dict(zip([one.action for one in usable], lifts, strict=True))
     whole = (
         Tried(t.action, t.treated, t.control, t.verdict, t.why, found.get(t.action)) for t in tried
     )

@@ -26,6 +26,8 @@ MOST_DAYS = 60
 """Days of assignments that are measured on at most: each needs a snapshot of the day before."""
 MOST_ROWS = 60_000
 """Assignments of an action that are measured on at most."""
+EARLY_DAYS = 30
+"""Within which most of what an action does is looked for; the horizon's other days add noise."""
 
 
 def ripe_assignments(treatments: Path, as_of: date, horizon_days: int) -> pl.DataFrame:
@@ -113,6 +115,8 @@ def experiments(
         matrices.append(tree_matrix(matrix_of(joined.to_arrow(), vocabulary)).astype(np.float32))
         followed = labels(orders, eve, horizon_days, as_of)
         part = with_outcomes(joined.select(rows.columns), followed)
+        if horizon_days > EARLY_DAYS:
+            part = _with_early(part, labels(orders, eve, EARLY_DAYS, as_of))
         if interactions is not None:
             caused = _costs(interactions, eve, horizon_days, as_of)
             part = part.join(caused, on=JOIN_KEY, how="left", maintain_order="left")
@@ -123,6 +127,13 @@ def experiments(
     return [
         _experiment(action, whole, matrix) for action in sorted(whole["action"].unique().to_list())
     ]
+
+
+def _with_early(part: pl.DataFrame, followed: pl.DataFrame) -> pl.DataFrame:
+    """Add what was spent in the first days."""
+    early = followed.select(JOIN_KEY, early_spend="net_spend")
+    joined = part.join(early, on=JOIN_KEY, how="left", maintain_order="left")
+    return joined.with_columns(pl.col("early_spend").fill_null(0.0))
 
 
 def _costs(interactions: Path, eve: date, horizon_days: int, as_of: date) -> pl.DataFrame:
@@ -155,4 +166,5 @@ def _experiment(action: str, rows: pl.DataFrame, matrix: NDArray[np.float32]) ->
         own["purchased"].to_numpy(),
         own["net_spend"].to_numpy(),
         cost=own["cost"].fill_null(0.0).to_numpy() if recorded else None,
+        early_spend=own["early_spend"].to_numpy() if "early_spend" in own.columns else None,
     )
