@@ -25,7 +25,7 @@ from training.stages import Vocabulary as StageWords
 
 Float = NDArray[np.float64]
 
-CHUNK = 5_000
+CHUNK = 2_000
 """Customers that are scored at a time: more take more memory and are little faster."""
 MOMENT = pa.timestamp("us", "UTC")
 _TYPES: Mapping[str, pa.DataType] = {
