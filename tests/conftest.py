@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 import shop
 from click.testing import CliRunner, Result
+from hypothesis import settings
 
 from pipelines.cli import main
 from pipelines.console import settle_process
 
 settle_process()
+# On a busy machine any example may take long.
+settings.register_profile("unhurried", settings(), deadline=None)
+settings.load_profile("unhurried")
 
 LONGEST = ("test_real_orders.py", "test_spark.py", "test_endpoint.py", "test_backtest.py")
 """Files begun first: of two processes none waits minutes for the other's last file."""
