@@ -306,9 +306,8 @@ def test_a_report_needs_no_model_and_refuses_what_it_cannot_say(ingested: Path, 
     assert "outside the data" in run(workspace, "report", "--as-of", last).output
 
 
-def test_the_page_is_for_everybody(told: dict[str, Any], browser: Browser):
-    for name in ("english", "chinese"):
-        browser.review(told[name], f"report-{name}")
+def test_the_page_with_every_table_is_for_everybody(told: dict[str, Any], browser: Browser):
+    browser.review(told["chinese"], "report-chinese")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

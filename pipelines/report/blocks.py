@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
 from pipelines.report.figures.svg import both
@@ -35,6 +35,7 @@ def figure(
     draw: Callable[[int], str] | str,
     table: Table | None,
     legend: str = "",
+    more: Table | None = None,
 ) -> str:
     """Set a picture with its question, what it shows, its table and its download.
 
@@ -44,23 +45,28 @@ def figure(
         Draws it in a width; or what stands in its place, a table.
     table
         Its numbers; None where what stands in the picture's place is the table itself.
+    more
+        Other numbers of the same.
     """
     title = str(words["figures"][key]["title"])
     body = draw if isinstance(draw, str) else both(draw)
-    numbers = "" if table is None else numbers_of(words, table, title)
+    told = [one for one in (table, more) if one is not None]
+    numbers = numbers_of(words, told, title) if told else ""
     return (
         f'<figure id="figure-{key}"><figcaption><h3>{escape(title)}</h3>{paragraphs(*said)}'
         f"</figcaption>{legend}{body}{numbers}</figure>"
     )
 
 
-def numbers_of(words: Words, table: Table, title: str) -> str:
-    """Set a table that opens, with its download."""
+def numbers_of(words: Words, tables: Sequence[Table], title: str) -> str:
+    """Set tables that open, each with its download."""
     summary = escape(str(words["tables_word"]))
-    return (
-        f"<details><summary>{summary}</summary>{html_table(table, title)}"
-        f"{csv_link(table, str(words['download']))}</details>"
+    body = "".join(
+        html_table(table, f"{title} {place or ''}".strip())
+        + csv_link(table, str(words["download"]))
+        for place, table in enumerate(tables)
     )
+    return f"<details><summary>{summary}</summary>{body}</details>"
 
 
 def legend_of(entries: Iterable[tuple[str, str]]) -> str:

@@ -11,6 +11,7 @@ from features.definitions.expressions import UNIT_E4
 from pipelines.report.known import PASSIVE, Known
 from pipelines.report.periods import Period
 from pipelines.report.points import UNKNOWN, Point, Series, mean, share
+from pipelines.report.silence import active_on
 from pipelines.report.trade import by_period
 
 SAME_DAYS = {"week": 7, "month": 28, "quarter": 90}
@@ -71,15 +72,6 @@ def _engagement(known: Known, periods: Sequence[Period], silent_days: int) -> Se
         did = active.lazy().join(inside, on="customer_id", how="semi").collect().height
         points.append(share(did, active.height))
     return Series("engagement", "development", "share", "more", tuple(points))
-
-
-def active_on(known: Known, day: int, silent_days: int) -> pl.DataFrame:
-    """List who bought within ``silent_days`` of the end of a day (since 1970): ``customer_id``."""
-    return (
-        known.purchase_days.filter(pl.col("event_day").is_between(day - silent_days, day))
-        .select("customer_id")
-        .unique()
-    )
 
 
 def _satisfaction(known: Known, periods: Sequence[Period]) -> Series:

@@ -39,7 +39,10 @@ def _active(words: Words, contents: Contents) -> str:
         return ""
     places = [OBSERVED.index(name) for name in _LIVING]
     living = [sum(row[place] for place in places) for row in seen.counts]
-    of = words.tell("kpis.active_of", silent=seen.silent_days)
+    of = words.tell(
+        f"kpis.active_of{'_contracts' if 'contracts' in contents.tables else ''}",
+        silent=seen.silent_days,
+    )
     points = [Point(float(n)) for n in living]
     return _tile(words["kpis"]["active"], words.count(living[-1]), of, "", points)
 

@@ -10,10 +10,10 @@ import polars as pl
 
 from features.days import day_number
 from pipelines.report.causes import CAUSES, KINDS, Cause, cause_of
-from pipelines.report.development import active_on
 from pipelines.report.known import Known
 from pipelines.report.periods import Period
 from pipelines.report.points import Point, Series, Z, count, share, total
+from pipelines.report.silence import active_on, lost_in
 
 BEFORE_DAYS = 90
 """Days up to the last order and after it in which a recorded topic may tell why somebody left."""
@@ -74,7 +74,7 @@ def loss(known: Known, periods: Sequence[Period], silent_days: int) -> Loss:
     - ``customers_lost``: how many; ``value_lost``: their margin in the year up to their last order.
     - ``win_back_rate``: share of those silent on the eve who ordered again in the period.
     """
-    lost = [_lost(known, period, silent_days) for period in periods]
+    lost = [lost_in(known, period, silent_days) for period in periods]
     rates, counts, values, back = [], [], [], []
     spent = _margins(known)
     for period, (active, gone) in zip(periods, lost, strict=True):
@@ -129,29 +129,6 @@ def loss(known: Known, periods: Sequence[Period], silent_days: int) -> Loss:
         newest,
         _associations(known, periods[-newest:], silent_days),
     )
-
-
-def _lost(known: Known, period: Period, silent_days: int) -> tuple[int, pl.DataFrame]:
-    """Count who was active on a period's eve, and list who of them was silent at its end.
-
-    ``customer_id`` and ``last_day``, that of the last purchase.
-    """
-    first, last = day_number(period.first), day_number(period.last)
-    active = active_on(known, first - 1, silent_days)
-    ends = (
-        known.purchase_days.filter(pl.col("event_day") <= last)
-        .group_by("customer_id")
-        .agg(last_day=pl.col("event_day").max())
-    )
-    gone = active.join(ends, on="customer_id").filter(last - pl.col("last_day") > silent_days)
-    if known.contracts is not None:
-        running = known.contracts.filter(
-            pl.col("event_day") <= last,
-            pl.col("ends_day").is_null() | (pl.col("ends_day") >= last),
-            pl.col("cancelled_day").is_null() | (pl.col("cancelled_day") > last),
-        )
-        gone = gone.join(running, on="customer_id", how="anti")
-    return active.height, gone
 
 
 def _margins(known: Known) -> pl.DataFrame:
@@ -219,7 +196,7 @@ def _associations(
     rows = []
     for period in periods:
         eve = day_number(period.first) - 1
-        _, gone = _lost(known, period, silent_days)
+        _, gone = lost_in(known, period, silent_days)
         active = active_on(known, eve, silent_days)
         rows.append(
             _signs(known, active, eve).join(

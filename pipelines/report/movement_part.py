@@ -70,6 +70,7 @@ def _flow(words: Words, flow: Flow) -> str:
         legend_of(
             [("outside", str(told["outside"])), *((name, words.stage(name)) for name in ORDER)]
         ),
+        _counts(words, flow),
     )
 
 
@@ -97,6 +98,20 @@ def _moves(words: Words, flow: Flow, names: list[str]) -> Table:
     return Table("moves", head, rows)
 
 
+def _counts(words: Words, flow: Flow) -> Table:
+    """How many stood in each stage, day by day."""
+    order = [STAGES.index(name) for name in ORDER]
+    rows: list[list[Cell]] = [
+        [
+            (f"{words.day(day)}{'*' if late else ''}", day.isoformat()),
+            *((words.count(counts[place]), counts[place]) for place in order),
+        ]
+        for day, late, counts in zip(flow.days, flow.hindsight, flow.counts, strict=True)
+    ]
+    head = [words["columns"]["day"], *(words.stage(name) for name in ORDER)]
+    return Table("stages_by_day", head, rows)
+
+
 def _observed(words: Words, seen: Observed, contents: Contents) -> str:
     layers = words["figures"]["observed"]["layers"]
     at = {name: OBSERVED.index(name) for name in OBSERVED}
@@ -106,7 +121,7 @@ def _observed(words: Words, seen: Observed, contents: Contents) -> str:
     if len(living) > 1 and living[-2]:
         change = words.signed(living[-1] / living[-2] - 1)
     text = words.tell(
-        "figures.observed.text",
+        f"figures.observed.text{'_contracts' if 'contracts' in contents.tables else ''}",
         active=words.count(living[-1]),
         silent=seen.silent_days,
         change=change,

@@ -126,12 +126,12 @@ def _findings(words: Words, teller: Teller, found: Findings) -> str:
     if found.todo:
         command = f"`lifecycle recommend --as-of {contents.as_of} --budget ...`"
         plan = f'<p class="small">{prose(words.tell("findings.plan", command=command))}</p>'
-    trusted = list(teller.trusted(found.trusted))
+    trusted, steps = list(teller.trusted(found.trusted)), list(teller.todo(found))
     blocks = [
         block("changed", told_list(teller.changed(found)) + test),
         block("groups", told_cards(teller.groups(found))),
         block("brought", told_list(teller.brought(found))),
-        block("todo", told_cards(teller.todo(found)) + plan),
+        *([block("todo", told_cards(steps) + plan)] if steps else []),
         *([block("trusted", told_list(trusted))] if trusted else []),
     ]
     return f'<div class="findings">{"".join(blocks)}</div>'

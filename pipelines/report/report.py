@@ -108,6 +108,7 @@ def report(
         The day lies outside the data, or there is no such folder to write to.
     """
     watch = Stopwatch()
+    context.workspace.require()
     check_page(out)
     settings = context.settings
     language = asked or settings.serving.language
@@ -132,6 +133,7 @@ def customer_report(
     InputError
         Nobody of that name is known on the day, or there is no such folder to write to.
     """
+    context.workspace.require()
     check_page(out)
     settings = context.settings
     language = asked or settings.serving.language

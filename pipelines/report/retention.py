@@ -12,10 +12,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.days import day_number
-from pipelines.report.development import active_on
 from pipelines.report.known import Known
 from pipelines.report.periods import Period, period_of
 from pipelines.report.points import UNKNOWN, Point, Series, bare, share
+from pipelines.report.silence import active_on, lost_in
 from pipelines.report.trade import by_period
 
 MOST_COHORTS = 13
@@ -81,7 +81,8 @@ def retention(known: Known, periods: Sequence[Period], silent_days: int) -> Rete
     """Tell who stayed.
 
     - ``retention_rate``: share of customers active on the eve of a period (bought within
-      ``silent_days`` before it) who are not silent beyond that at its end.
+      ``silent_days`` before it) who are not silent beyond that at its end, or have a running
+      contract then.
     - ``repurchase_rate``: share of the former period's buyers who bought in this one.
     - ``renewal_rate``: share of contract terms that ended in the period which were renewed.
     - ``complaint_rate``: complaints for each active customer.
@@ -107,11 +108,8 @@ def retention(known: Known, periods: Sequence[Period], silent_days: int) -> Rete
 def _retained(known: Known, periods: Sequence[Period], silent_days: int) -> Series:
     points = []
     for period in periods:
-        last = day_number(period.last)
-        active = active_on(known, day_number(period.first) - 1, silent_days)
-        still = active_on(known, last, silent_days)
-        kept = active.join(still, on="customer_id", how="semi").height
-        points.append(share(kept, active.height))
+        active, gone = lost_in(known, period, silent_days)
+        points.append(share(active - gone.height, active))
     return Series(
         "retention_rate", "retention", "share", "more", tuple(points), compared=False,
         rests_on_past=True,

@@ -15,11 +15,13 @@ from pipelines.report.known import PASSIVE, Known
 from pipelines.report.periods import Period
 from pipelines.report.points import UNKNOWN, Point, share
 from pipelines.report.scored import Scored
+from pipelines.report.silence import running_on
 from training.stage_moves import Counts, transitions
 from training.stages import STAGES
 
 OBSERVED = ("prospect", "new", "active", "won_back", "churned")
-"""Stages that orders alone tell apart; ``active`` are developing, loyal and declining together."""
+"""Stages that orders alone tell apart; ``active`` are developing, loyal and declining together, and
+whoever has a running contract."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,14 @@ def _counted(known: Known, day: date, silent_days: int, activation_days: int) ->
             gap=(pl.col("event_day") - pl.col("former_day")).sort_by("event_day").last(),
         )
     )
+    running = running_on(known, end)
+    under = pl.lit(value=False)
+    if running is not None:
+        marked = running.with_columns(under=pl.lit(value=True))
+        buyers = buyers.join(marked, on="customer_id", how="left")
+        under = pl.col("under").fill_null(value=False)
     recency, tenure = end - pl.col("last"), end - pl.col("first")
-    silent = recency > silent_days
+    silent = (recency > silent_days) & ~under
     back = (pl.col("gap") > silent_days).fill_null(value=False) & (recency <= activation_days)
     counts = buyers.select(
         churned=silent.sum(),

@@ -282,10 +282,9 @@ class Teller:
             yield words.tell("findings.effect_none", n=n)
 
     def todo(self, found: Findings) -> Iterator[Told]:
-        """Say what is worth doing next."""
+        """Say what is worth doing next; nothing where no model says so."""
         words = self.words
         if self.contents.worth is None:
-            yield Told(words["findings"]["no_model"])
             return
         if not found.todo:
             yield Told(words["findings"]["nothing_to_do"])
