@@ -208,7 +208,7 @@ def test_a_worse_version_is_refused_in_numbers_and_forcing_it_is_recorded(worksp
     assert tags["why"] in result.stderr
     said = succeed(workspace, "promote", "--force", "--reason", "the shop moved")
     assert said["forced"]
-    assert registry.version(1).tags["decision"] == "former champion"
+    assert registry.version(1).tags["decision"] == "replaced"
     assert registry.version(1).tags["why"].startswith("version 2 took its place: forced: ")
     tags = registry.champion().tags
     assert tags["decision"] == "champion"

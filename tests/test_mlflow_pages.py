@@ -21,8 +21,8 @@ from conftest import succeed
 from servers import free_port
 
 from training.answers import PRODUCT
-from training.plots.canvas import NAMES
 from training.registry import MODEL
+from training.tracking.judged_table import SHORT
 
 SERVE = Path(__file__).parent.parent / "mlflow" / "serve"
 SECONDS = 180
@@ -111,7 +111,7 @@ def test_a_run_says_what_it_is_worth(browser: Browser, served: Served):
     with browser.visit(f"{run}/artifacts") as visit:
         read(visit, "plots", "judged.json")
         visit.page.get_by_text("judged.json").first.click()
-        read(visit, *NAMES.values())
+        read(visit, *(f"all days, {name}" for name in SHORT.values()))
         read(visit, f"{evaluation['pooled']['metrics'][PRODUCT]['auc']:.4f}".rstrip("0"))
         visit.picture("mlflow-judged")
         visit.page.get_by_text("plots", exact=True).first.click()

@@ -75,7 +75,7 @@ on the same customers and days, 0 level, 1 perfect, with its 95% interval (`_low
 the parameter `judged_days`; an easier day flatters any model, so never rank by them. Steps are \
 the judged days. The baselines on the same days are in each run's table `judged.json`.
 - A run is named by the day that it learned until, its grade and its primary skill. The tag \
-`decision` is what the gate said of it (champion, former champion, refused), `why` the reason.
+`decision` is what the gate said of it (champion, replaced, refused), `why` the reason.
 - Each run says in words what it is worth; its pictures are under Artifacts, `plots`.
 - Search: `tags.grade = 'A'`, `tags.kind = 'lightgbm'`, ``metrics.`skill/primary` > 0.05``.
 """

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from training.answers import BTYD, PAST, PRODUCT
 from training.evaluation import Evaluation
-from training.plots.canvas import NAMES
 
 MEASURES: Mapping[str, str] = {
-    "auc": "AUC",
     "log_loss": "log loss",
+    "auc": "AUC",
     "calibration_error": "calibration error",
     "spend_gini": "Gini of spend",
     "spend_deviance": "spend deviance",
@@ -20,29 +20,33 @@ MEASURES: Mapping[str, str] = {
     "interval_score_90": "interval score",
     "coverage_90": "held by 90% intervals",
 }
+KEY = "judged on, method"
+SHORT: Mapping[str, str] = {PRODUCT: "Lifecycle", BTYD: "BG/NBD", PAST: "recency"}
+"""Names that fit a column of the UI; BG/NBD is with Gamma-Gamma, recency with past spend."""
 DIGITS = 4
 
 
 def judged_table(evaluation: Evaluation) -> dict[str, list[str | float | None]]:
     """List every method on all judged days together and on each, the newest first.
 
+    Over several runs the UI groups by the first column and compares the second.
+
     Returns
     -------
     dict
-        Columns of one length: ``judged on``, ``method``, then a column a measure; None where a
-        measure is of single days alone, or cannot be had of a method.
+        Columns of one length: ``judged on, method``, then a column a measure; None where a measure
+        is of single days alone, or cannot be had of a method.
     """
     shown = {
-        f"all {evaluation.pooled.days} days": evaluation.pooled.metrics,
+        "all days": evaluation.pooled.metrics,
         **{day.day.isoformat(): day.metrics for day in reversed(evaluation.days)},
     }
     table: dict[str, list[str | float | None]] = {
-        column: [] for column in ("judged on", "method", *MEASURES.values())
+        column: [] for column in (KEY, *MEASURES.values())
     }
     for when, metrics in shown.items():
-        for method, name in NAMES.items():
-            table["judged on"].append(when)
-            table["method"].append(name)
+        for method, name in SHORT.items():
+            table[KEY].append(f"{when}, {name}")
             for measure, column in MEASURES.items():
                 table[column].append(_rounded(metrics[method].get(measure)))
     return table
