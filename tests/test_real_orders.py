@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+import pytest
 from conftest import succeed
+from executed_notebooks import execute
 
 from pipelines.cdnow import cdnow_file, read_cdnow
 
@@ -26,9 +29,14 @@ def test_cdnow_is_read_whole():
     assert round(lines["dollar_value"].sum(), 2) == 2_500_315.63
 
 
-def test_the_demo_runs_and_a_second_run_changes_nothing(tmp_path: Path):
-    workspace = tmp_path / "w"
-    said = succeed(workspace, "demo", "--trials", 2)
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    workspace = tmp_path_factory.mktemp("demo") / "w"
+    return workspace, succeed(workspace, "demo", "--trials", 2)
+
+
+def test_the_demo_runs_and_a_second_run_changes_nothing(demo: tuple[Path, dict[str, Any]]):
+    workspace, said = demo
     assert said["scored"]["customers"] == 23_570
     ours = said["trained"]["evaluation"]["metrics"]["lifecycle"]
     btyd = said["trained"]["evaluation"]["metrics"]["bg_nbd_gamma_gamma"]
@@ -44,6 +52,21 @@ def test_the_demo_runs_and_a_second_run_changes_nothing(tmp_path: Path):
     assert again["promoted"]["champion"] == 2
     same = ["model_version", "decision_id", "scored_at"]
     assert pl.read_parquet(again["scored"]["file"]).drop(same).equals(first.drop(same))
+
+
+@pytest.mark.parametrize(
+    ("notebook", "told"),
+    [
+        ("1_data_and_features.ipynb", "85.9% of 23,502 buyers did not come back within 91 days"),
+        ("2_churn_and_value_against_btyd.ipynb", "pareto_nbd"),
+        ("4_a_lifecycle_report.ipynb", "CDNOW on 1998-06-30: 23,502 buyers"),
+    ],
+)
+def test_a_notebook_reads_what_the_demo_leaves(
+    demo: tuple[Path, dict[str, Any]], notebook: str, told: str
+):
+    workspace, _ = demo
+    assert told in execute(notebook, workspace)
 
 
 def test_online_retail_goes_through_the_same_verbs(online_retail: Path, tmp_path: Path):
