@@ -75,6 +75,8 @@ class Teller:
             yield Told(words.tell("findings.none", compared=found.compared))
             return
         names = [self.name(one) for one in found.unchanged][:4]
+        if words.language == "en":
+            names = [f"{name[0].lower()}{name[1:]}" for name in names]
         few = "" if len(names) > 1 else "_few"
         yield Told(
             words.tell(
