@@ -11,7 +11,7 @@ from typing import Literal
 
 from features.ingest.contract import KINDS, Table
 
-VERSION = 4
+VERSION = 5
 """Raised whenever a feature is added, removed or given another meaning."""
 
 WINDOW_DAYS = (7, 14, 30, 60, 90, 180, 365)
@@ -26,6 +26,15 @@ LOOK_BACK_DAYS = YEAR + 90
 
 ANSWER_DAYS = 14
 """A purchase within so many days after a treatment counts as its response."""
+
+MOST_CATEGORIES = 8
+"""Categories that are listed of each customer, those of most lines first."""
+CATEGORIES_LISTED = tuple(f"category_{place}" for place in range(1, MOST_CATEGORIES + 1))
+RECENT_ACTIONS = 6
+"""Different actions that are listed of each customer, the last done first."""
+ACTIONS_LISTED = tuple(f"treatment_recent_{place}" for place in range(1, RECENT_ACTIONS + 1))
+LISTED = (*CATEGORIES_LISTED, *ACTIONS_LISTED)
+"""Lists of facts, an entry a feature, by which actions are chosen; no model learns from them."""
 
 JOIN_KEY = "customer_id"
 
@@ -177,6 +186,15 @@ def _mix() -> list[Feature]:
         ("category_repeat_rate", "measure", "share", "categories bought on more days than one"),
         ("category_favourite", "category", "category", "with most lines; of several the first"),
         ("category_favourite_share", "measure", "share", "its share of the lines"),
+        *(
+            (
+                name,
+                "category",
+                "category",
+                f"number {place} by lines bought; of several the first by name",
+            )
+            for place, name in enumerate(CATEGORIES_LISTED, 1)
+        ),
         ("channels", "count", "channels", "different channels used"),
         ("channel_entropy", "measure", "nats", "Shannon entropy of lines over channels"),
         ("channel_favourite", "category", "channel", "with most lines; of several the first"),
@@ -286,6 +304,16 @@ def _treatment() -> list[Feature]:
         ("treatments_withheld", "count", "treatments", "assigned to the control arm, so far"),
         ("days_since_treatment", "count", "days", "days since the last, the control arm left out"),
         ("treatment_last", "category", "action", "the action of that day, the first by name"),
+        *(
+            (
+                name,
+                "category",
+                "action:days",
+                f"number {place} of the different actions done, the last done first, and how many "
+                "days ago; the control arm left out",
+            )
+            for place, name in enumerate(ACTIONS_LISTED, 1)
+        ),
         (
             "treatment_response_rate",
             "measure",
@@ -304,6 +332,19 @@ def _subscription() -> list[Feature]:
         ("contracts_active", "count", "terms", "started, not ended before today, not cancelled"),
         ("contract_fee_active", "measure", "money", "their fees"),
         ("contract_days_left", "count", "days", "days to the next end of an active term"),
+        (
+            "contract_days_secured",
+            "count",
+            "days",
+            "days to the last end of an active term: then a renewal is due",
+        ),
+        ("contract_term_days", "count", "days", "length of the newest term"),
+        (
+            "days_since_contract_end",
+            "count",
+            "days",
+            "days since the last term ran out, null while one runs, be it cancelled",
+        ),
         ("contract_tenure_days", "count", "days", "days since the first term started"),
         ("contract_renewals", "count", "terms", "terms that have been renewed"),
         ("contract_cancellations", "count", "terms", "terms that have been cancelled"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,18 +13,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.catalogue import CATEGORIES, JOIN_KEY, NAMES
+from features.catalogue import (
+    ACTIONS_LISTED,
+    CATEGORIES,
+    CATEGORIES_LISTED,
+    JOIN_KEY,
+    NAMES,
+)
+from features.listed import action_code, action_of, code_all, name_code
 
 Float = NDArray[np.float64]
 
 _MOST_LABELS = 60
 _FEWEST_CUSTOMERS = 20
 _CATEGORIES = frozenset(CATEGORIES)
+_LISTED: Mapping[str, Callable[[str], float]] = {
+    **dict.fromkeys(CATEGORIES_LISTED, name_code),
+    **dict.fromkeys(ACTIONS_LISTED, action_code),
+}
 
 
 @dataclass(frozen=True)
 class Vocabulary:
     """Which text stands for which code; fitted once and kept with the model that learned from it.
+
+    Lists of facts (:data:`features.catalogue.LISTED`), which no model learns from, have codes that
+    are the same to all: see :mod:`features.listed`.
 
     Attributes
     ----------
@@ -51,6 +65,8 @@ class Vocabulary:
         """
         labels = {}
         for name in CATEGORIES:
+            if name in _LISTED:
+                continue
             held = table.select([name, JOIN_KEY]).filter(pc.field(name).is_valid())
             counts = held.group_by(name).aggregate([(JOIN_KEY, "count_distinct")])
             common = counts.filter(pc.field(f"{JOIN_KEY}_count_distinct") >= _FEWEST_CUSTOMERS)
@@ -64,8 +80,10 @@ class Vocabulary:
     def code(self, name: str, value: str | None) -> float:
         """Turn one text of a category into its code, as :meth:`codes` does many."""
         known = self._codes.get(name)
-        if known is None or value is None:
+        if value is None:
             return math.nan
+        if known is None:
+            return _LISTED[name](value) if name in _LISTED else math.nan
         return known.get(value, float(len(known)))
 
     @cached_property
@@ -76,9 +94,17 @@ class Vocabulary:
             if labels
         }
 
+    @cached_property
+    def _entries(self) -> dict[float, str]:
+        """Those entries of lists that are known by name."""
+        names = ("category_favourite", "treatment_last")
+        return {name_code(label): label for name in names for label in self.labels.get(name, ())}
+
     def codes(self, name: str, values: pa.Array) -> Float:
         """Turn a category's texts into codes, shape (n,)."""
         known = self.labels.get(name, ())
+        if name in _LISTED:
+            return code_all(values, _LISTED[name])
         if not known:
             return np.full(len(values), np.nan)
         places = pc.index_in(values.cast(pa.string()), pa.array(known, pa.string()))
@@ -94,6 +120,11 @@ class Vocabulary:
         for name, value in zip(NAMES, row.tolist(), strict=True):
             if np.isnan(value):
                 named[name] = None
+            elif name in CATEGORIES_LISTED:
+                named[name] = self._entries.get(value, "another")
+            elif name in ACTIONS_LISTED:
+                action, days = action_of(value)
+                named[name] = f"{self._entries.get(action, 'another')}:{days}"
             elif name in CATEGORIES:
                 known = self.labels.get(name, ())
                 named[name] = known[int(value)] if value < len(known) else "another"
@@ -146,6 +177,8 @@ def recoded(matrix: Float, now: Vocabulary, wanted: Vocabulary) -> Float:
     """
     changed = matrix.copy()
     for name in CATEGORIES:
+        if name in _LISTED:
+            continue
         place = NAMES.index(name)
         labels = now.labels.get(name, ())
         known = {label: float(code) for code, label in enumerate(wanted.labels.get(name, ()))}

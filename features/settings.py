@@ -143,8 +143,14 @@ class ChurnSettings(Section):
         None,
         ge=7,
         le=1096,
-        description="churned = no purchase within this many days; default: the champion's, else "
-        "from the customers' own cadence",
+        description="churned = no purchase within this many days, or under contract: lost by their "
+        "end; default: the champion's, else from the customers' own cadence",
+    )
+    grace_days: int = Field(
+        30,
+        ge=0,
+        le=366,
+        description="with contracts: days after a term's end in which a renewal still counts",
     )
     silent_days: int | None = Field(
         None, ge=1, description="silence that makes the stage `churned`; default: the horizon"

@@ -537,12 +537,18 @@ def _set_hold_out(given: dict[str, Any]) -> dict[str, Any]:
 @click.option(
     "--diff", "compared", is_flag=True, help="Say whom --playbook would move; plan nothing."
 )
+@click.option("--withdraw", metavar="CAMPAIGN", help="Take this campaign's plan back; needs --why.")
+@click.option("--why", default="", help="Why it is taken back.")
+@click.option("--by", help="Who takes it back; default: the user.")
 def recommend(
     context: Context,
     terminal: Terminal,
     _: Path | None,
     playbook: Path | None,
     compared: bool,
+    withdraw: str | None,
+    why: str,
+    by: str | None,
     **given: Any,  # noqa: ANN401 - the wish's own fields
 ) -> dict[str, Any]:
     """Plan whom to treat with what, within a budget, capacities and cooldowns.
@@ -557,10 +563,18 @@ def recommend(
     lifecycle recommend --budget 5000 --campaign spring --out spring.csv --mapping zoho_crm
     lifecycle ingest --treatments workspace/plans/spring.v1.parquet
     lifecycle recommend --budget 5000 --playbook edited.yaml --diff --out moved.csv
+    lifecycle recommend --withdraw spring --why "approved by mistake"
     """
     from pipelines.recommend import Wish, show  # noqa: PLC0415
     from pipelines.recommend import recommend as job  # noqa: PLC0415
 
+    if withdraw is not None:
+        from pipelines.withdraw import show as show_withdrawn  # noqa: PLC0415
+        from pipelines.withdraw import withdraw as take_back  # noqa: PLC0415
+
+        taken = take_back(context, withdraw, why, by)
+        show_withdrawn(terminal, taken)
+        return taken.to_dict()
     if compared != (playbook is not None):
         raise InputError(
             "--diff compares the live playbook with --playbook NEW: give both; a plan is made by "

@@ -97,6 +97,26 @@ def sentences(evaluation: Mapping[str, Any]) -> Iterator[str]:
         f"90% intervals cover {pooled['coverage_90']:.3f} over all days ({'; '.join(stages)}); the "
         f"total lay in its interval on {pooled['totals_inside']:.0%} of days"
     )
+    if renewals := evaluation.get("renewals"):
+        yield renewals_said(renewals)
+
+
+def renewals_said(quality: Mapping[str, float]) -> str:
+    """Say how customers under contract were judged.
+
+    >>> renewals_said({"customers": 900, "days": 3, "lost_said": 0.21, "lost_seen": 0.2,
+    ...     "auc": 0.8, "log_loss": 0.4, "log_loss_terms": 0.5, "calibration_error": 0.02})
+    'under contract (all else above is of orders): of 900 customers on 3 days 21.0% were said to be
+    lost by the end of the horizon and 20.0% were; AUC 0.800, log loss 0.4000 (by the renewal rate
+    alone 0.5000), calibration error 0.020'
+    """
+    return (
+        f"under contract (all else above is of orders): of {quality['customers']:,.0f} customers "
+        f"on {quality['days']:.0f} days {quality['lost_said']:.1%} were said to be lost by the end "
+        f"of the horizon and {quality['lost_seen']:.1%} were; AUC {quality['auc']:.3f}, log loss "
+        f"{quality['log_loss']:.4f} (by the renewal rate alone {quality['log_loss_terms']:.4f}), "
+        f"calibration error {quality['calibration_error']:.3f}"
+    )
 
 
 def skill(skills: Mapping[str, float | None], key: str) -> str:

@@ -13,7 +13,7 @@ import polars as pl
 from features.catalogue import JOIN_KEY
 from features.days import day_number
 from features.definitions.expressions import UNIT_E4
-from features.errors import NotEnoughData
+from features.errors import InputError, NotEnoughData
 from features.ingest.ledger import Ledger
 from pipelines.console import Terminal
 from pipelines.context import Context, Stopwatch
@@ -84,6 +84,12 @@ def outcomes(context: Context, campaign: str, as_of: date | None) -> OutcomesRep
     with context.workspace.locked():
         ledger = context.folded_ledger()
         kept = KeptPlans(context.workspace.plans).require(campaign)
+        if kept.withdrawn is not None:
+            raise InputError(
+                f"the plan of campaign {campaign} was withdrawn by {kept.withdrawn.by} at "
+                f"{kept.withdrawn.at} ({kept.withdrawn.why}): there is nothing to read back; name "
+                "another campaign, or plan it anew with `lifecycle recommend`"
+            )
         day = as_of or context.observed_until(ledger)
         context.check_day(ledger, day)
         horizon = int(kept.report["horizon_days"])

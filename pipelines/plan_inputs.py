@@ -31,12 +31,16 @@ def former_stages(context: Context, ledger: Ledger, day: date) -> DayStages | No
 
 
 def running(plans: KeptPlans, campaign: str, as_of: date) -> list[KeptPlan]:
-    """List the plans of other campaigns that were made for an earlier day, or earlier for this."""
+    """List the plans of other campaigns that were made for an earlier day, or earlier for this.
+
+    What was withdrawn is not among them.
+    """
     own = plans.newest(campaign)
     return [
         plan
         for plan in plans.all()
         if plan.campaign != campaign
+        and plan.withdrawn is None
         and (plan.as_of < as_of or (plan.as_of == as_of and (not own or plan.began < own.began)))
     ]
 

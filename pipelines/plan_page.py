@@ -20,9 +20,14 @@ from pipelines.plan_words import (
     sentences,
     title,
 )
+from serving.plan.kept import Withdrawal
+
+_WITHDRAWN = """
+.withdrawn { border: 2px solid; padding: .6rem 1rem; font-weight: 600; }
+"""
 
 
-def plan_page(plan: Mapping[str, Any]) -> str:
+def plan_page(plan: Mapping[str, Any], withdrawn: Withdrawal | None = None) -> str:
     """Put the page together; it names no customer but the first whom money would buy something for.
 
     It needs nothing from the network.
@@ -38,6 +43,7 @@ def plan_page(plan: Mapping[str, Any]) -> str:
     body = "\n".join(
         [
             f"<h1>{escape(title(plan))}</h1>",
+            _withdrawn(withdrawn),
             f"<p>{escape(lead)}</p>",
             "<h2>Actions</h2>",
             table(ACTION_COLUMNS, action_rows(plan)),
@@ -55,4 +61,11 @@ def plan_page(plan: Mapping[str, Any]) -> str:
             "contact and expected incentive.</footer>",
         ]
     )
-    return page(title(plan), body)
+    return page(title(plan), body, style=_WITHDRAWN if withdrawn else "")
+
+
+def _withdrawn(withdrawn: Withdrawal | None) -> str:
+    if withdrawn is None:
+        return ""
+    told = f"Withdrawn by {withdrawn.by} at {withdrawn.at}: {withdrawn.why}"
+    return f'<p class="withdrawn">{escape(told)}</p>'

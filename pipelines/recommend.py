@@ -136,7 +136,8 @@ def recommend(context: Context, wish: Wish) -> RecommendReport:
         before = running(plans, campaign, day)
         key = _key(context, ledger, wish, campaign, day, scorer, before)
         kept = plans.newest(campaign)
-        computed = kept is None or kept.key != key or not kept.file.exists()
+        fresh = kept is not None and kept.key == key and kept.withdrawn is None
+        computed = not (fresh and kept is not None and kept.file.exists())
         if kept is None or computed:
             _refuse_if_carried_out(ledger, campaign)
             for kind, version, file in scorer.files(context.settings.serving):
@@ -214,13 +215,18 @@ def _report(made: Planned, scorer: Scorer, campaign: str, day: date, days: int) 
     }
 
 
-def _refuse_if_carried_out(ledger: Ledger, campaign: str) -> None:
-    """Keep a plan as it was carried out: its outcomes are read by it."""
+def carried_out(ledger: Ledger, campaign: str) -> int:
+    """Count the treatments of a campaign that are ingested."""
     path = ledger.path("treatments")
     if path is None:
-        return
+        return 0
     rows = pl.scan_parquet(path).filter(pl.col("campaign") == campaign).select(pl.len())
-    done = rows.collect().item()
+    return int(rows.collect().item())
+
+
+def _refuse_if_carried_out(ledger: Ledger, campaign: str) -> None:
+    """Keep a plan as it was carried out: its outcomes are read by it."""
+    done = carried_out(ledger, campaign)
     if done:
         raise InputError(
             f"campaign {campaign} has been carried out ({done:,} of its treatments are ingested), "

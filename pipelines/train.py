@@ -224,6 +224,7 @@ def learn_as_of(context: Context, ledger: Ledger, retrieved: Retrieved) -> Train
         ledger.fingerprint(calendar.as_of),
         context.say,
         _studies(context),
+        ledger.path("contracts"),
     )
 
 

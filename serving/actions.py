@@ -59,22 +59,23 @@ class Standing:
         Marketing waits.
     checkout_open
         Something was begun to be bought, and not paid.
-    last_action
-        What the customer was last treated with: its place in the menu, below 0 for none of them.
-    days_since_action : float64 array
-        How long ago that was.
+    done : intp array of shape (n, recent)
+        The different actions that the customer was treated with, the last first: their places in
+        the menu, below 0 for others and none.
+    days_since_done : float64 array of shape (n, recent)
+        How long ago that was; infinite for none.
     """
 
     complaint_open: Flags
     checkout_open: Flags
-    last_action: NDArray[np.intp]
-    days_since_action: Floats
+    done: NDArray[np.intp]
+    days_since_done: Floats
 
     @classmethod
     def unknown(cls, rows: int) -> Standing:
         """Nothing is known of so many customers."""
         no = np.zeros(rows, dtype=np.bool_)
-        return cls(no, no, np.full(rows, -1), np.full(rows, np.inf))
+        return cls(no, no, np.full((rows, 1), -1), np.full((rows, 1), np.inf))
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,10 @@ class Menu:
     lost : bool array of shape (stages,)
         Where a customer may be let go.
     wait_days : float64 array of shape (k + 1, k)
-        How many days each action waits after what was done last, a row for each action; the last
-        row is of anything else.
+        How many days each action waits after what was done, a row for each action; the last row is
+        of anything else.
     may_follow : bool array of shape (k + 1, k)
-        Whether each action may be done after that at all.
+        Whether each action may be done where that was the last.
     """
 
     keys: tuple[str, ...]
@@ -143,18 +144,31 @@ class Menu:
     def has(self, available_data: frozenset[str], standing: Standing) -> Flags:
         """Whether what each action needs is there, by customer and action."""
         tables = [needs - _OF_CUSTOMERS.keys() <= available_data for needs in self.needs]
-        there = np.broadcast_to(np.array(tables), (len(standing.last_action), len(tables))).copy()
+        there = np.broadcast_to(np.array(tables), (len(standing.done), len(tables))).copy()
         for need, named in _OF_CUSTOMERS.items():
             needing = np.array([need in needs for needs in self.needs])
             there[:, needing] &= getattr(standing, named)[:, None]
         return there
 
     def waits(self, standing: Standing) -> tuple[Flags, Flags]:
-        """Whether each action waits for a complaint to be resolved, and after the last action."""
+        """Whether each action waits for a complaint to be resolved, and after what was done."""
         complaint = standing.complaint_open[:, None] & self.is_marketing
-        # Without a last action its place is -1: the last row, which waits for nothing.
-        wait_days = self.wait_days[standing.last_action]
-        return complaint, standing.days_since_action[:, None] < wait_days
+        cooling = np.zeros(complaint.shape, dtype=np.bool_)
+        for done, days in zip(standing.done.T, standing.days_since_done.T, strict=True):
+            if (done >= 0).any():
+                # Anything else is at place -1: the last row, which waits for nothing.
+                cooling |= days[:, None] < self.wait_days[done]
+        return complaint, cooling
+
+    def follows(self, standing: Standing) -> Flags:
+        """Whether each action may be done after what was done last; of one day any will do."""
+        last = standing.days_since_done[:, 0]
+        may: Flags = self.may_follow[standing.done[:, 0]]
+        if self.may_follow.all():
+            return may
+        for done, days in zip(standing.done.T[1:], standing.days_since_done.T[1:], strict=True):
+            may = may | (self.may_follow[done] & ((done >= 0) & (days == last))[:, None])
+        return may
 
 
 def _wait_days(action: Action, last: str) -> int:
@@ -384,7 +398,7 @@ def choose(
         permitted |= consents == UNKNOWN
     standing = standing or Standing.unknown(len(stages))
     eligible = menu.in_stage[stages] & menu.has(available_data, standing)
-    eligible &= menu.may_follow[standing.last_action]
+    eligible &= menu.follows(standing)
     if admitted is not None:
         eligible &= admitted
     valued = value_actions(menu.effects, menu.evidence, outlook, facts)

@@ -20,6 +20,7 @@ from serving.actions import Choices, Menu, Ranked, Standing, choose
 from serving.bands import BANDS, UNKNOWN, risk_band, value_band
 from serving.customer_value import CustomerValue, value_at_risk
 from serving.decisions.archive import Kept
+from serving.done import Done
 from serving.named_offers import NOTHING, Codes, NamedOffers
 from serving.playbook import SHIPPED as PLAYBOOK
 from serving.playbook import Playbook, load_playbook
@@ -132,9 +133,8 @@ class Scorer:
             [action.segments for action in playbook.actions], bundle.vocabulary
         )
         self._segment_facts = self._admission.facts
-        self._offers = NamedOffers.of(
-            playbook, bundle.vocabulary.labels.get("category_favourite", ()), bundle.affinity
-        )
+        self._done = Done(self._menu.keys)
+        self._offers = NamedOffers.of(playbook, bundle.affinity)
         self.words: dict[Language, ActionWords] = {
             language: ActionWords.of(playbook, self._offers, language) for language in LANGUAGES
         }
@@ -262,9 +262,7 @@ class Scorer:
             risk,
             value,
             choices,
-            self._offers.codes(
-                _fact(matrix, "category_favourite"), _fact(matrix, "categories"), tier
-            ),
+            self._offers.codes(matrix, tier),
             CustomerValue(
                 profit, tier, value_at_risk(predictions), judge_rescue(staged.stage, choices)
             ),
@@ -304,20 +302,11 @@ class Scorer:
 
     def _standing(self, matrix: Float) -> Standing:
         """Read what stands between customers and actions out of their facts."""
-        code = _fact(matrix, "treatment_last")
         return Standing(
             _fact(matrix, "complaint_open") > 0,
             _fact(matrix, "checkout_90d") > np.nan_to_num(_fact(matrix, "payment_90d")),
-            self._treated_with[np.nan_to_num(code, nan=-1).astype(np.int64)],
-            np.nan_to_num(_fact(matrix, "days_since_treatment"), nan=np.inf),
+            *self._done.read(matrix),
         )
-
-    @cached_property
-    def _treated_with(self) -> NDArray[np.intp]:
-        """Place in the menu of each code of a last treatment; the last two are of all others."""
-        labels = self.bundle.vocabulary.labels.get("treatment_last", ())
-        place = self._menu.places
-        return np.array([*(place.get(label, -1) for label in labels), -1, -1], np.intp)
 
     def _reasons(
         self, rows: Rows, threads: int, reasons: Reasons, language: Language

@@ -40,11 +40,12 @@ _MEANINGS = {
     "value_band": "value over 12 months for this company",
     "value_tier": "tier by value over 12 months and profit to date",
     "profit_to_date": "margin so far less all costs that are known",
-    "churn_probability": "chance of no purchase within the horizon, 0 to 1",
+    "churn_probability": "chance of no purchase within the horizon (under contract: of being lost "
+    "by its end), 0 to 1",
     "expected_spend": "mean net spend within the horizon",
 }
 # Consent is no segment: it decides by itself. What was done last is what only_after names.
-_NO_SEGMENTS = ("as_of_day", "marketing_consent", "treatment_last")
+_NO_SEGMENTS = ("as_of_day", "marketing_consent", "treatment_last", *catalogue.LISTED)
 _FEATURES = {f.name: f for f in catalogue.FEATURES if f.name not in _NO_SEGMENTS}
 LABELLED = (*BANDED, *(name for name, f in _FEATURES.items() if f.kind == "category"))
 """Facts of which a segment lists the values."""

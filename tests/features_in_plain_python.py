@@ -303,6 +303,11 @@ def labels(lines: Sequence[Row], today: int) -> Row:
             f"{name}_favourite_share": over(max(counts.values(), default=0), lines_in_all),
         }
     recent = set(stated(last_days(products, today, 180), "category"))
+    counts = Counter(stated(products, "category"))
+    row |= {
+        f"category_{place}": label
+        for place, label in enumerate(sorted(counts, key=lambda one: (-counts[one], one))[:8], 1)
+    }
     return row | {
         "categories_180d": len(recent) if stated(lines, "category") else None,
         "category_repeat_rate": over(sum(len(d) > 1 for d in days.values()), len(days)),
@@ -424,7 +429,16 @@ def satisfaction(rows: Sequence[Row], today: int) -> Row:
 def treatment(rows: Sequence[Row], lines: Sequence[Row] | None, today: int) -> Row:
     treated = [row for row in rows if row["arm"] == "treated"]
     last = [row["action"] for row in treated if row["event_day"] == max(days_of(treated))]
+    days_by_action = {
+        action: max(days_of([row for row in treated if row["action"] == action]))
+        for action in {row["action"] for row in treated}
+    }
+    recent = sorted(days_by_action, key=lambda action: (-days_by_action[action], action))
     row: Row = {
+        **{
+            f"treatment_recent_{place}": f"{action}:{today - days_by_action[action]}"
+            for place, action in enumerate(recent[:6], 1)
+        },
         "treatments": len(treated),
         "treatments_90d": len(last_days(treated, today, 90)),
         "treatments_withheld": len(rows) - len(treated),
@@ -461,6 +475,14 @@ def subscription(rows: Sequence[Row], today: int) -> Row:
         and (term["ends_day"] is None or term["ends_day"] >= today)
     ]
     ends = stated(active, "ends_day")
+    over = [
+        term["ends_day"] if term["ends_day"] is not None else term["cancelled_day"]
+        for term in terms
+        if term["ends_day"] is not None or happened(term, "cancelled_day")
+    ]
+    running = len(over) < len(terms) or any(day >= today for day in over)
+    youngest = [term for term in terms if term["event_day"] == max(days_of(terms))]
+    lengths = [t["ends_day"] - t["event_day"] for t in youngest if t["ends_day"] is not None]
     plans = [term for term in terms if term["plan"] is not None]
     newest = [term["plan"] for term in plans if term["event_day"] == max(days_of(plans))]
     return {
@@ -468,6 +490,9 @@ def subscription(rows: Sequence[Row], today: int) -> Row:
         "contracts_active": len(active),
         "contract_fee_active": sum_stated(active, "fee_e4"),
         "contract_days_left": min(ends) - today if ends else None,
+        "contract_days_secured": max(ends) - today if ends and len(ends) == len(active) else None,
+        "contract_term_days": max(lengths, default=None),
+        "days_since_contract_end": today - max(over) if over and not running else None,
         "contract_tenure_days": today - min(days_of(terms)) if terms else None,
         "contract_renewals": sum(happened(term, "renewed_day") for term in terms),
         "contract_cancellations": len(cancelled),

@@ -27,7 +27,7 @@ Key = int | str
 
 INTEGERS: tuple[Key, ...] = (-3, 0, 7, 12, 2**40)
 TEXTS: tuple[Key, ...] = ("00123", "A-7", "a", "ü", "🦊")
-LABELS = (None, "tea", "Tea", "tea cup", "茶", "ü", "🫖")
+LABELS = (None, "tea", "Tea", "tea cup", "茶", "ü", "🫖", "tea:7", ":", "12")
 BORDERS = (
     0, 0, 1, 6, 7, 13, 14, 15, 29, 30, 59, 60, 89, 90, 179, 180, 275, 335, 364, 365, 366, 454, 455,
 )  # fmt: skip

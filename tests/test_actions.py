@@ -70,9 +70,16 @@ def choose_one(
 
 
 def standing(
-    complaint: bool = False, checkout: bool = False, last: int = -1, days: float = np.inf
+    complaint: bool = False, checkout: bool = False, done: dict[int, float] | None = None
 ) -> Standing:
-    return Standing(np.array([complaint]), np.array([checkout]), np.array([last]), np.array([days]))
+    """What stands in the way of a customer, who was treated with actions so many days ago."""
+    done = done or {-1: np.inf}
+    return Standing(
+        np.array([complaint]),
+        np.array([checkout]),
+        np.array([[*done]]),
+        np.array([[*done.values()]]),
+    )
 
 
 def incremental_value(action: Action, outlook: Outlook) -> Any:
@@ -108,11 +115,30 @@ def test_what_was_done_is_not_done_again_within_its_cooldown():
     one = make_action("one", lift_log_odds=DOUBLED, cooldown_days=30)
     two = make_action("two", lift_log_odds=DOUBLED, contact_cost=1.0)
     book = make_playbook(one, two)
-    assert outcome(choose_one(book, standing=standing(last=0, days=29.0)))[0] == "two"
-    assert outcome(choose_one(book, standing=standing(last=0, days=30.0)))[0] == "one"
-    assert outcome(choose_one(book, standing=standing(last=1, days=0.0)))[0] == "one"
-    alone = choose_one(make_playbook(one), standing=standing(last=0, days=0.0))
+    assert outcome(choose_one(book, standing=standing(done={0: 29.0})))[0] == "two"
+    assert outcome(choose_one(book, standing=standing(done={0: 30.0})))[0] == "one"
+    assert outcome(choose_one(book, standing=standing(done={1: 0.0})))[0] == "one"
+    # whatever was done since
+    earlier = standing(done={1: 2.0, -1: 5.0, 0: 29.0})
+    assert outcome(choose_one(book, standing=earlier))[0] == "two"
+    alone = choose_one(make_playbook(one), standing=standing(done={0: 0.0}))
     assert outcome(alone) == ("none", "none_cooling_down")
+
+
+def test_what_only_follows_another_action_follows_the_last_of_all():
+    one, other = make_action("one", contact_cost=1.0), make_action("other", contact_cost=1.0)
+    then = make_action("then", lift_log_odds=DOUBLED, only_after=["one"])
+    book = make_playbook(one, other, then)
+
+    def chosen(done: dict[int, float] | None) -> str:
+        return outcome(choose_one(book, standing=standing(done=done)))[0]
+
+    assert chosen(None) == "none"
+    assert chosen({0: 9.0}) == "then"
+    assert chosen({1: 8.0, 0: 9.0}) == "none"
+    assert chosen({1: 9.0, 0: 9.0}) == "then", "of one day any will do"
+    # Something that the playbook does not name any more was done last.
+    assert chosen({-1: 8.0, 0: 9.0}) == "none"
 
 
 def test_a_checkout_is_rescued_where_one_is_open():

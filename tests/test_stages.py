@@ -159,24 +159,33 @@ customers = st.fixed_dictionaries(dict.fromkeys(USUAL, numbers))
 
 TERM = {"contracts": 1.0, "contracts_active": 1.0, "contract_renewals": 0.0}
 MIDWAY = USUAL | TERM | ONE_ORDER | {"recency_days": 200.0, "tenure_days": 200.0}
-MIDWAY |= {"contract_days_left": 165.0, "churn_probability": 0.99}
+MIDWAY |= {"contract_days_left": 165.0, "churn_probability": 0.01}
 RENEWED = USUAL | TERM | {"contracts": 2.0, "contract_renewals": 1.0, "contract_days_left": 360.0}
 RENEWED |= {"gap_last_days": 365.0, "gap_mean_days": 365.0, "recency_days": 5.0, "lateness": 0.1}
-ENDED = {"contracts_active": 0.0, "contract_days_left": NAN}
+ENDED = {
+    "contracts_active": 0.0, "contract_days_left": NAN, "days_since_contract_end": 31.0,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("row", "changed", "stage"),
     [
         (MIDWAY, {}, "developing"),
-        (MIDWAY, {"contract_days_left": 60.0}, "declining"),
+        (MIDWAY, {"churn_probability": 0.71}, "declining"),
         (MIDWAY, ENDED, "churned"),
+        # it may be renewed for a month yet
+        (MIDWAY, ENDED | {"days_since_contract_end": 30.0}, "declining"),
+        # a loss, however short the silence that is one here, unless something else was bought
+        (MIDWAY, ENDED | {"recency_days": 45.0}, "churned"),
+        (MIDWAY, ENDED | {"recency_days": 25.0}, "developing"),
+        # cancelled long ago, and paid for until its end
+        (MIDWAY, ENDED | {"days_since_contract_end": NAN}, "declining"),
         (MIDWAY, ENDED | {"days_since_cancellation": 30.0}, "declining"),
         (MIDWAY, ENDED | {"days_since_cancellation": 31.0}, "churned"),
         # another one was cancelled
         (MIDWAY, {"days_since_cancellation": 5.0}, "developing"),
         (RENEWED, {}, "developing"),
-        (RENEWED, {"annual_value": 200.0, "churn_probability": 0.99}, "loyal"),
+        (RENEWED, {"annual_value": 200.0, "churn_probability": 0.5}, "loyal"),
         (RENEWED, {"contracts": 3.0}, "won_back"),
     ],
 )

@@ -47,10 +47,11 @@ class Attribution:
         In log-odds, in the catalogue's order, shape (n, features).
     base
         The log-odds before any feature is looked at; with a row's contributions they make its own.
+        One for all, or one a row where not all are answered by one model, shape (n,).
     """
 
     contributions: Float
-    base: float
+    base: float | Float
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from training.population import StageThresholds
 from training.prior import Prior, column
 from training.prospects import ENGAGEMENT, Conversion, groups_of
 from training.recipe import Found, Kind, Trees
+from training.renewals import Renewals, attributed
 from training.tiers import ValueTiers
 from training.uplift.lifts import Lifts
 from training.value import (
@@ -52,10 +53,11 @@ from training.value import (
 
 Float = NDArray[np.float64]
 
-FORMAT = 6
+FORMAT = 7
 MANIFEST = "manifest.json"
 CHURN_FILE = "churn.txt"
 SPEND_FILE = "spend.txt"
+RENEWALS_FILE = "renewals.txt"
 
 NUMBERS = (
     "churn_probability", "expected_spend",
@@ -80,14 +82,16 @@ class Predictions:
     Attributes
     ----------
     churn_probability
-        P(no purchase in the horizon); one minus the chance of converting for who never bought.
+        P(no purchase in the horizon); of customers under contract P(lost by its end, without a
+        renewal within the grace); one minus the chance of converting for who never bought.
     expected_spend
         Mean net revenue in the horizon over all outcomes.
     lower, upper
         Predictive intervals of the net spend that will be seen, a column for each coverage of
         :data:`training.intervals.PROMISED`, shape (n, 3).
     spend_if_purchase, spend_if_none
-        The two means of which ``expected_spend`` is the mixture.
+        The two means of which ``expected_spend`` is the mixture; of customers under contract those
+        of who stays and of who is lost.
     clv, clv_lower, clv_upper
         Value over each horizon of :data:`training.value.CLV_MONTHS` with its 90% interval, shape
         (n, 4). The interval rests on the prior's purchase process: no coverage is claimed.
@@ -171,6 +175,8 @@ class ScorerBundle:
         Which categories of products go together.
     lifts
         What was measured of actions; nothing without treatments and their control arms.
+    renewals
+        What becomes of customers under contract; None where there are none.
     """
 
     kind: Kind
@@ -191,6 +197,7 @@ class ScorerBundle:
     data_available: frozenset[str] = frozenset()
     affinity: Affinity = field(default_factory=Affinity)
     lifts: Lifts = NOTHING_MEASURED
+    renewals: Renewals | None = None
 
     @cached_property
     def paths(self) -> PathAttribution:
@@ -258,6 +265,10 @@ class ScorerBundle:
             worth: Float = rate * side[len(matrix) :, PROMISED.index(0.9)].reshape(rate.shape)
             return worth - cost
 
+        if self.renewals is not None:
+            probability, mean, none = self._under_contract(
+                rows, threads, probability, expected, mean, none
+            )
         return Predictions(
             churn_probability=probability,
             expected_spend=expected,
@@ -270,6 +281,27 @@ class ScorerBundle:
             clv_upper=valued(high),
             prospect=prospect,
         )
+
+    def _under_contract(
+        self,
+        rows: Rows,
+        threads: int,
+        probability: Float,
+        expected: Float,
+        mean: Float,
+        none: Float,
+    ) -> tuple[Float, Float, Float]:
+        """Answer for customers under contract by renewals; what is expected of them stays."""
+        if self.renewals is None:
+            return probability, mean, none
+        held = np.flatnonzero(self.renewals.holds(rows.matrix) & ~rows.prospect)
+        if not len(held):
+            return probability, mean, none
+        probability, mean, none = probability.copy(), mean.copy(), none.copy()
+        lost = self.renewals.lost_probability(rows.matrix[held], threads)
+        probability[held] = lost
+        mean[held], none[held] = self.renewals.spends(expected[held], lost)
+        return probability, mean, none
 
     def attribution(self, matrix: Float, method: Method = "fast", threads: int = 1) -> Attribution:
         """Split the calibrated churn log-odds over the features; nothing for prospects.
@@ -293,17 +325,25 @@ class ScorerBundle:
         prior = attribute_prior(self.prior, self.middle, safe, self.horizon_days)
         raw = prior.base + churn.tree_weight * trees.base - churn.centre
         total: Float = churn.slope * (prior.contributions + churn.tree_weight * trees.contributions)
-        return Attribution(
+        found = Attribution(
             np.where(rows.prospect[:, None], 0.0, total),
             churn.centre + churn.level + churn.slope * raw,
         )
+        if self.renewals is None:
+            return found
+        return attributed(self.renewals, found, rows.matrix, rows.prospect, method, threads)
 
     def _conversion(self, matrix: Float) -> Float:
         return self.conversion.chance(groups_of(*(column(matrix, name) for name in ENGAGEMENT)))
 
     def save(self, folder: Path) -> str:
         """Write the bundle's files into an existing folder; give the manifest's SHA-256."""
-        for name, booster in ((CHURN_FILE, self.trees.churn), (SPEND_FILE, self.trees.spend)):
+        renewals = self.renewals
+        for name, booster in (
+            (CHURN_FILE, self.trees.churn),
+            (SPEND_FILE, self.trees.spend),
+            (RENEWALS_FILE, None if renewals is None else renewals.booster),
+        ):
             if booster is not None:
                 (folder / name).write_text(booster.model_to_string(), encoding="utf-8")
         manifest = {
@@ -329,9 +369,10 @@ class ScorerBundle:
             "data_available": sorted(self.data_available),
             "affinity": self.affinity.to_dict(),
             "lifts": self.lifts.to_dict(),
+            "renewals": None if renewals is None else renewals.to_dict(),
             "sha256": {
                 name: _sha256(folder / name)
-                for name in (CHURN_FILE, SPEND_FILE)
+                for name in (CHURN_FILE, SPEND_FILE, RENEWALS_FILE)
                 if (folder / name).exists()
             },
         }
@@ -401,6 +442,8 @@ class ScorerBundle:
             data_available=frozenset(values["data_available"]),
             affinity=Affinity.from_dict(values["affinity"]),
             lifts=Lifts.from_dict(values["lifts"]),
+            renewals=values["renewals"]
+            and Renewals.from_dict(values["renewals"], boosters.get(RENEWALS_FILE)),
         )
 
 

@@ -30,10 +30,13 @@ ACCOUNTS = (
     "referred_spend_without_cost", "referred_margin_recorded",
 )  # fmt: skip
 """What only profit to date is made of."""
-NOT_LEARNED = ("as_of_day", "season_days", "season", "marketing_consent", *ACCOUNTS)
+NOT_LEARNED = (
+    "as_of_day", "season_days", "season", "marketing_consent", *ACCOUNTS, *catalogue.LISTED,
+)  # fmt: skip
 """The same for every customer of a day, so that they tell days apart and nothing about a customer;
-consent, which filters actions and must not make anyone worth less; and the company's own accounts,
-which say of a customer what spend and treatments say already."""
+consent, which filters actions and must not make anyone worth less; the company's own accounts,
+which say of a customer what spend and treatments say already; and lists, by which actions are
+chosen."""
 
 TREE_FEATURES: tuple[str, ...] = tuple(n for n in catalogue.NAMES if n not in NOT_LEARNED)
 TREE_CATEGORIES: tuple[int, ...] = tuple(

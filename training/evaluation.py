@@ -49,6 +49,9 @@ class Evaluation:
     prospects
         How many had not bought by the newest day, and the share that was said to, and did, convert
         in the horizon; empty without any. They stand in no other measure.
+    renewals
+        How customers under contract were judged (:attr:`training.renewals.Learned.quality`); empty
+        without any. All other measures are of orders, theirs included.
     """
 
     days: tuple[DayEvaluation, ...]
@@ -56,6 +59,7 @@ class Evaluation:
     grade: Grade
     more_data: str
     prospects: dict[str, float] = field(default_factory=dict)
+    renewals: dict[str, float] = field(default_factory=dict)
 
     @property
     def newest(self) -> DayEvaluation:
@@ -72,6 +76,7 @@ class Evaluation:
         return {
             **self.newest.to_dict(),
             "prospects": plain(self.prospects),
+            "renewals": plain(self.renewals),
             "days": [day.to_dict() for day in self.days],
             "pooled": self.pooled.to_dict(),
             "grade": self.grade.to_dict(),

@@ -31,6 +31,8 @@ class StageThresholds:
         A customer is late beyond this multiple of the usual gap between purchases.
     company_gap_days : float
         The usual gap in days where a customer has none yet; NaN if nobody ever bought twice.
+    grace_days : float
+        After a contract's end, in days, in which a renewal still counts.
     """
 
     silent_days: float
@@ -40,6 +42,7 @@ class StageThresholds:
     value_high: float
     lateness_high: float
     company_gap_days: float
+    grace_days: float = 30.0
 
     def to_dict(self) -> dict[str, float]:
         """Give the thresholds as plain numbers, for an artefact.
@@ -86,6 +89,7 @@ def fit_thresholds(
     horizon_days: int,
     silent_days: int | None,
     activation_days: int | None,
+    grace_days: int = 30,
 ) -> StageThresholds:
     """Fit what "high", "low" and "late" mean on the customers of one day.
 
@@ -100,7 +104,7 @@ def fit_thresholds(
     """
     silent = float(silent_days if silent_days is not None else horizon_days)
     active = active_customers(matrix, silent)
-    # Under a contract that ends later than is foretold, no order says nothing of leaving.
+    # Who is kept by a contract for longer than is foretold is safe whatever they do.
     open_ = active & ~(column(matrix, "contract_days_left") > silent)
     told = churn_probability[open_ if open_.any() else active]
     gaps = column(matrix, "gap_mean_days")
@@ -118,6 +122,7 @@ def fit_thresholds(
         value_high=holds_share(annual_value[active], VALUE_SHARE),
         lateness_high=float(np.clip(late, 1.5, 4.0)),
         company_gap_days=usual,
+        grace_days=float(grace_days),
     )
 
 

@@ -26,6 +26,8 @@ from training.population import StageThresholds, active_customers, fit_threshold
 from training.prior import Prior, column
 from training.prospects import Conversion, NeverBought
 from training.recipe import Learned, Recipe, Say, Trees, check_enough, judge_days, learn, search
+from training.renewals import Learned as LearnedRenewals
+from training.renewals import Renewals, labelled, learn_renewals
 from training.stage_rules import load_stage_rules
 from training.tiers import ValueTiers
 from training.tracking.training import Training, sample_of
@@ -50,6 +52,7 @@ def train(
     fingerprint: str,
     say: Say,
     studies: Studies | None = None,
+    contracts: Path | None = None,
 ) -> Training:
     """Learn a scorer from what was known by the calendar's day.
 
@@ -65,6 +68,8 @@ def train(
         Told of progress: what, done, of.
     studies
         Where tuning is kept, so that it can be gone on with; by default nowhere.
+    contracts
+        The ledger's Parquet file, if there is one: whoever is in it is judged by renewals.
 
     Raises
     ------
@@ -85,8 +90,20 @@ def train(
         say("judging", 0, 1)
         learned, contests, evaluation, trusted = served(learned, days, never, settings)
         say("judging", 1, 1)
+        renewals = _renewals(days, matrix_of(today, vocabulary), contracts, calendar, settings, say)
+        if renewals is not None and evaluation is not None:
+            evaluation = replace(evaluation, renewals=renewals.quality)
         bundle = replace(
-            _bundle(learned, trusted, never, vocabulary, today, history_from, settings),
+            _bundle(
+                learned,
+                trusted,
+                never,
+                vocabulary,
+                today,
+                history_from,
+                settings,
+                None if renewals is None else renewals.renewals,
+            ),
             affinity=Affinity.known(orders, calendar.as_of),
         )
     customers, sample = sample_of(today, settings.training.seed)
@@ -101,6 +118,25 @@ def train(
         customers=customers,
         today=sample,
     )
+
+
+def _renewals(
+    days: list[LabelledDay],
+    today: Float,
+    contracts: Path | None,
+    calendar: Calendar,
+    settings: Settings,
+    say: Say,
+) -> LearnedRenewals | None:
+    """Learn from the customers under contract, where there are any."""
+    if contracts is None:
+        return None
+    grace, machine = (
+        settings.churn.grace_days,
+        Machine(settings.training.seed, settings.training.threads),
+    )
+    held = labelled(days, contracts, grace, calendar.horizon_days, calendar.as_of)
+    return learn_renewals(held, today, calendar, grace, machine, say)
 
 
 def served(
@@ -196,6 +232,7 @@ def _bundle(
     today: pa.Table,
     history_from: date,
     settings: Settings,
+    renewals: Renewals | None = None,
 ) -> ScorerBundle:
     calendar = learned.calendar
     everyone = matrix_of(today, vocabulary)
@@ -224,6 +261,7 @@ def _bundle(
         tiers=NO_TIERS,
         currency=settings.data.currency,
         data_available=_available(everyone),
+        renewals=renewals,
     )
     said = bundle.predict(buyers, settings.training.threads)
     thresholds = fit_thresholds(
@@ -233,6 +271,7 @@ def _bundle(
         calendar.horizon_days,
         settings.churn.silent_days,
         settings.churn.activation_days,
+        settings.churn.grace_days,
     )
     active = active_customers(buyers, thresholds.silent_days)
     tiers = ValueTiers.fit(said.clv_12m[active])

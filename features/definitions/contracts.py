@@ -39,18 +39,39 @@ def contract_facts(contracts: Frame, as_of_day: int) -> Frame:
     cancelled = (nw.col("cancelled_day") <= as_of_day).fill_null(value=False)
     ended = (nw.col("ends_day") < as_of_day).fill_null(value=False)
     active = ~cancelled & ~ended
+    # A cancelled term runs out at its end; without one it ends with the cancellation.
+    over_day = nw.coalesce(
+        nw.col("ends_day"), nw.when(cancelled).then(nw.col("cancelled_day")).cast(nw.Int32)
+    )
+    runs = (over_day >= as_of_day).fill_null(value=True)
+    open_ended = (active & nw.col("ends_day").is_null()).fill_null(value=False)
     sums = terms.group_by("customer_id").agg(
         nw.len().alias("contracts"),
         nw.col("event_day").min().alias("first_contract_day"),
         count_where(active).alias("contracts_active"),
         *stated_sum(active, "fee_e4", "fee_active"),
         nw.when(active).then(nw.col("ends_day")).min().alias("next_end_day"),
+        nw.when(active).then(nw.col("ends_day")).max().alias("secured_day"),
+        count_where(open_ended).alias("contracts_open_ended"),
+        count_where(runs).alias("contracts_running"),
+        over_day.max().alias("last_over_day"),
         count_where((nw.col("renewed_day") <= as_of_day).fill_null(value=False)).alias(
             "contract_renewals"
         ),
         count_where(cancelled).alias("contract_cancellations"),
         nw.when(cancelled).then(nw.col("cancelled_day")).max().alias("last_cancellation_day"),
     )
+    lengths = (
+        terms.join(
+            terms.group_by("customer_id").agg(nw.col("event_day").max().alias("_last")),
+            on="customer_id",
+            how="inner",
+        )
+        .filter(nw.col("event_day") == nw.col("_last"))
+        .group_by("customer_id")
+        .agg((nw.col("ends_day") - nw.col("event_day")).max().alias("contract_term_days"))
+    )
+    sums = sums.join(lengths, on="customer_id", how="left")
     plans = terms.filter(~nw.col("plan").is_null()).select("customer_id", "plan", "event_day")
     return whole(sums).join(
         commonest(plans, "plan", "event_day", "contract_plan"), on="customer_id", how="left"

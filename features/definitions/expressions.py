@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import narwhals as nw
@@ -65,6 +66,35 @@ def commonest(pairs: Frame, label: str, weight: str, name: str) -> Frame:
         .filter(nw.col(weight) == nw.col("_most"))
         .group_by("customer_id")
         .agg(nw.col(label).min().alias(name))
+    )
+
+
+def foremost(
+    pairs: Frame, label: str, weight: str, names: Sequence[str], told: str | None = None
+) -> Frame:
+    """List each customer's labels of the largest weights, the first by name where two tie.
+
+    Parameters
+    ----------
+    pairs
+        Each label of a customer once.
+    names
+        Columns of the list: that many labels are kept.
+    told
+        Column that is listed in the place of the label.
+    """
+    placed = (
+        pairs.with_columns(nw.lit(1).alias("_one"), (0 - nw.col(weight)).alias("_least"))
+        .with_columns(
+            nw.col("_one").cum_sum().over("customer_id", order_by=["_least", label]).alias("_place")
+        )
+        .filter(nw.col("_place") <= len(names))
+    )
+    return placed.group_by("customer_id").agg(
+        *(
+            nw.when(nw.col("_place") == place).then(nw.col(told or label)).max().alias(name)
+            for place, name in enumerate(names, 1)
+        )
     )
 
 

@@ -20,13 +20,20 @@ from typing import Literal
 
 import narwhals as nw
 
-from features.catalogue import LOOK_BACK_DAYS, SEASON_DAYS, WINDOW_DAYS, YEAR
+from features.catalogue import (
+    CATEGORIES_LISTED,
+    LOOK_BACK_DAYS,
+    SEASON_DAYS,
+    WINDOW_DAYS,
+    YEAR,
+)
 from features.definitions.expressions import (
     UNIT_E4,
     Frame,
     after,
     commonest,
     count_where,
+    foremost,
     in_parts,
     sum_where,
     whole,
@@ -386,7 +393,7 @@ def breadth(labels: Frame, name: Label) -> Frame:
         ``customer_id``, and with the label's name before them ``_count``, ``_lines``,
         ``_line_logs`` (sum of n ln n over labels of n lines, in parts of 2^-20), ``_most``
         (lines of the favourite), ``_repeated`` (labels bought on more days than one) as Int64, and
-        ``_favourite`` (String).
+        ``_favourite`` (String); of categories :data:`features.catalogue.CATEGORIES_LISTED` too.
     """
     lines = nw.col("lines").cast(nw.Float64)
     logged = labels.with_columns(in_parts(lines * lines.log(), NLOGN_PARTS).alias("_nlogn"))
@@ -399,8 +406,13 @@ def breadth(labels: Frame, name: Label) -> Frame:
             count_where(nw.col("days") > 1).alias(f"{name}_repeated"),
         )
     )
-    return counted.join(
+    found = counted.join(
         commonest(labels, "label", "lines", f"{name}_favourite"), on="customer_id", how="left"
+    )
+    if name == "channel":
+        return found
+    return found.join(
+        foremost(labels, "label", "lines", CATEGORIES_LISTED), on="customer_id", how="left"
     )
 
 

@@ -388,12 +388,25 @@ def _finish_treatments(sums: Rows, as_of_day: int) -> Rows:
 
 
 def _finish_contracts(sums: Rows, as_of_day: int) -> Rows:
-    counts = ("contracts", "contracts_active", "contract_renewals", "contract_cancellations")
+    counts = (
+        "contracts",
+        "contracts_active",
+        "contracts_open_ended",
+        "contracts_running",
+        "contract_renewals",
+        "contract_cancellations",
+    )
     fees = (f"fee_active_{what}" for what in _VALUES)
     frame = sums.with_columns(nw.col(*counts, *fees).fill_null(0))
     return frame.with_columns(
         _stated("fee_active", money("fee_active_e4")).alias("contract_fee_active"),
         (nw.col("next_end_day") - as_of_day).alias("contract_days_left"),
+        where(nw.col("contracts_open_ended") == 0, nw.col("secured_day") - as_of_day).alias(
+            "contract_days_secured"
+        ),
+        where(nw.col("contracts_running") == 0, as_of_day - nw.col("last_over_day")).alias(
+            "days_since_contract_end"
+        ),
         (as_of_day - nw.col("first_contract_day")).alias("contract_tenure_days"),
         (as_of_day - nw.col("last_cancellation_day")).alias("days_since_cancellation"),
     )

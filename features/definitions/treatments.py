@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import narwhals as nw
 
-from features.catalogue import ANSWER_DAYS, YEAR
+from features.catalogue import ACTIONS_LISTED, ANSWER_DAYS, YEAR
 from features.definitions.expressions import (
     Frame,
     after,
     commonest,
     count_where,
+    foremost,
     known_by,
     stated_sum,
     sum_where,
@@ -52,12 +53,24 @@ def treatment_facts(treatments: Frame, lines: Frame | None, as_of_day: int) -> F
         "treatment_last",
     )
     joined = whole(sums).join(last, on="customer_id", how="left")
+    joined = joined.join(_recent(treated, as_of_day), on="customer_id", how="left")
     if lines is None:
         return joined.with_columns(
             nw.lit(None, nw.Int64).alias("ripe_treatments"),
             nw.lit(None, nw.Int64).alias("answered_treatments"),
         )
     return joined.join(_responses(treated, lines, as_of_day), on="customer_id", how="left")
+
+
+def _recent(treated: Frame, as_of_day: int) -> Frame:
+    """List the actions that were done last, each with the days since."""
+    actions = treated.group_by("customer_id", "action").agg(nw.col("event_day").max())
+    ago = (as_of_day - nw.col("event_day")).cast(nw.Int64).cast(nw.String)
+    told = actions.with_columns(
+        nw.concat_str([nw.col("action"), ago], separator=":").alias("_told")
+    )
+    # Placed by the action's name: with the days behind it another order may come out.
+    return foremost(told, "action", "event_day", ACTIONS_LISTED, "_told")
 
 
 def _responses(treated: Frame, lines: Frame, as_of_day: int) -> Frame:

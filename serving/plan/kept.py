@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,15 @@ from features.errors import InputError, WorkspaceError
 from features.workspace import read_json, replacing, write_json
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """When, by whom and why a plan was taken back; the moment is UTC, in ISO 8601."""
+
+    at: str
+    by: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,8 @@ class KeptPlan:
         When the campaign was first planned, UTC.
     report
         What was said of it.
+    withdrawn
+        Why it counts for nothing any more; None where it does.
     """
 
     campaign: str
@@ -45,6 +56,7 @@ class KeptPlan:
     key: str
     began: str
     report: dict[str, Any]
+    withdrawn: Withdrawal | None = None
 
 
 class KeptPlans:
@@ -75,11 +87,22 @@ class KeptPlans:
                 last["key"],
                 manifest["began"],
                 last["report"],
+                Withdrawal(**last["withdrawn"]) if "withdrawn" in last else None,
             )
         except (ValueError, KeyError, TypeError, IndexError):
             raise WorkspaceError(
                 f"{path} is damaged; restore it from a backup, or remove it to plan anew"
             ) from None
+
+    def withdraw(self, campaign: str, withdrawal: Withdrawal) -> KeptPlan:
+        """Take the newest plan of a campaign back; one that was taken back stays as it is."""
+        plan = self.require(campaign)
+        if plan.withdrawn is not None:
+            return plan
+        manifest = read_json(self._manifest(campaign))
+        manifest["versions"][-1]["withdrawn"] = asdict(withdrawal)
+        write_json(self._manifest(campaign), manifest)
+        return replace(plan, withdrawn=withdrawal)
 
     def all(self) -> Iterator[KeptPlan]:
         """Read the newest plan of every campaign, by name."""
