@@ -33,7 +33,11 @@ def name_code(name: str) -> float:
     >>> name_code("coupon") == name_code("coupon"), name_code("coupon") == name_code("Coupon")
     (True, False)
     """
-    return float(int.from_bytes(blake2b(name.encode(), digest_size=_NAME_BYTES).digest()))
+    return float(
+        int.from_bytes(
+            blake2b(name.encode(errors="surrogatepass"), digest_size=_NAME_BYTES).digest()
+        )
+    )
 
 
 @lru_cache(_KEPT)

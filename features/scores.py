@@ -14,7 +14,7 @@ from typing import Literal
 from features.catalogue import KeyType
 from features.workspace import Workspace
 
-VERSION = 4
+VERSION = 5
 """Of the list below: another list is another folder, and another feature service."""
 VIEW = "scores"
 SERVICE = f"lifecycle_scores_v{VERSION}"
@@ -62,6 +62,9 @@ COLUMNS: tuple[ScoreColumn, ...] = (
         for end in ("lower", "upper")
     ),
     *(column for months in (3, 6, 12, 24) for column in _value(months)),
+    ScoreColumn(
+        "service_saved_12m", "number", "service cost saved within 12 months, part of clv_12m"
+    ),
     ScoreColumn("risk_band", "text", "low, mid or high churn probability for this company"),
     ScoreColumn("value_band", "text", "low, mid or high value over 12 months for this company"),
     ScoreColumn(

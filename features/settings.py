@@ -168,6 +168,15 @@ class ValueSettings(Section):
     service_cost_yearly: float = Field(
         0.0, ge=0, description="what serving a customer costs in a year, in currency"
     )
+    service_saved_yearly: float = Field(
+        0.0,
+        ge=0,
+        description="what an experienced customer saves of it in a year, in currency; an item of "
+        "CLV",
+    )
+    experienced_days: int = Field(
+        365, ge=0, description="days after the first purchase from which a customer is experienced"
+    )
     marketing_cost_yearly: float = Field(
         0.0,
         ge=0,
@@ -180,6 +189,16 @@ class ValueSettings(Section):
         description="what a complaint is assumed to cost in customers whom it puts off, in "
         "currency; taken off profit to date",
     )
+
+    @model_validator(mode="after")
+    def _saves_no_more_than_it_costs(self) -> ValueSettings:
+        if self.service_saved_yearly > self.service_cost_yearly:
+            raise ValueError(
+                f"value.service_saved_yearly = {self.service_saved_yearly:g} is more than "
+                f"value.service_cost_yearly = {self.service_cost_yearly:g}, of which it is saved; "
+                "lower it"
+            )
+        return self
 
 
 class FeatureSettings(Section):

@@ -68,6 +68,7 @@ NUMBERS = (
         f"clv_{months}m{side}"
         for months in CLV_MONTHS for side in ("", "_lower", "_upper")
     ),
+    "service_saved_12m",
 )  # fmt: skip
 """Names of the numbers that are told of each customer, wherever they are told."""
 
@@ -95,6 +96,9 @@ class Predictions:
     clv, clv_lower, clv_upper
         Value over each horizon of :data:`training.value.CLV_MONTHS` with its 90% interval, shape
         (n, 4). The interval rests on the prior's purchase process: no coverage is claimed.
+    service_saved_12m
+        What of the service cost is saved over twelve months, as customers are experienced; part of
+        the value.
     prospect
         Known without a purchase: answered from the conversions of others like them.
     """
@@ -108,6 +112,7 @@ class Predictions:
     clv: Float
     clv_lower: Float
     clv_upper: Float
+    service_saved_12m: Float
     prospect: NDArray[np.bool_]
 
     @property
@@ -122,6 +127,7 @@ class Predictions:
             columns += [self.lower[:, place], self.upper[:, place]]
         for place in range(len(CLV_MONTHS)):
             columns += [self.clv[:, place], self.clv_lower[:, place], self.clv_upper[:, place]]
+        columns.append(self.service_saved_12m)
         return dict(zip(NUMBERS, columns, strict=True))
 
     @property
@@ -249,9 +255,15 @@ class ScorerBundle:
         expected = (1 - probability) * mean + probability * none
         later = chance(churn.lasting_probability(prior_churn, trees[0]))
         lasting = (1 - later) * spent(spend.lasting_spend_if_purchase(prior_spend, trees[1]))
-        margin, cost = lifetime_value(
-            self.terms, expected, lasting + later * none, foretold.growth, foretold.alive
+        margin, cost, saved = lifetime_value(
+            self.terms,
+            expected,
+            lasting + later * none,
+            foretold.growth,
+            foretold.alive,
+            column(safe, "tenure_days"),
         )
+        cost = cost - saved
         # The prior's purchase process gives values their intervals.
         silent = np.clip(probability[:, None] * foretold.silence, 0.0, 1.0)
         bought = np.maximum(expected, 0.0)[:, None] * growth_of_horizons(foretold.growth)
@@ -279,6 +291,7 @@ class ScorerBundle:
             clv=margin - cost,
             clv_lower=valued(low),
             clv_upper=valued(high),
+            service_saved_12m=saved[:, CLV_MONTHS.index(12)],
             prospect=prospect,
         )
 
@@ -452,7 +465,7 @@ def _nobody() -> Predictions:
     spend: Float = np.zeros((0, len(PROMISED)))
     value: Float = np.zeros((0, len(CLV_MONTHS)))
     return Predictions(
-        nothing, nothing, spend, spend, nothing, nothing, value, value, value,
+        nothing, nothing, spend, spend, nothing, nothing, value, value, value, nothing,
         prospect=np.zeros(0, dtype=bool),
     )  # fmt: skip
 

@@ -34,7 +34,7 @@ from training.tracking.training import Training, sample_of
 from training.training_set import TrainingSet
 from training.trees import Machine
 from training.tuning.studies import Studies
-from training.value import ValueTerms
+from training.value import YEAR_DAYS, ValueTerms
 
 Float = NDArray[np.float64]
 
@@ -257,6 +257,8 @@ def _bundle(
             settings.value.service_cost_yearly,
             settings.value.marketing_cost_yearly,
             settings.value.complaint_loss,
+            settings.value.service_saved_yearly,
+            settings.value.experienced_days / YEAR_DAYS,
         ),
         tiers=NO_TIERS,
         currency=settings.data.currency,

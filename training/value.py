@@ -39,6 +39,10 @@ class ValueTerms:
         Of one customer while it is one, in currency.
     complaint_loss
         What a complaint is assumed to cost in customers who are put off, in currency.
+    service_saved_yearly
+        What serving an experienced customer saves of that, in currency, at most the service cost.
+    experienced_years
+        From how many years after the first purchase on a customer is one.
     """
 
     margin: float
@@ -46,12 +50,22 @@ class ValueTerms:
     service_cost_yearly: float = 0.0
     marketing_cost_yearly: float = 0.0
     complaint_loss: float = 0.0
+    service_saved_yearly: float = 0.0
+    experienced_years: float = 1.0
 
 
 def lifetime_value(
-    terms: ValueTerms, expected_spend: Float, lasting_spend: Float, growth: Float, alive: Float
-) -> tuple[Float, Float]:
-    """Margin to come and costs over each of :data:`CLV_MONTHS`, of which value is the difference.
+    terms: ValueTerms,
+    expected_spend: Float,
+    lasting_spend: Float,
+    growth: Float,
+    alive: Float,
+    tenure_days: Float | None = None,
+) -> tuple[Float, Float, Float]:
+    """Margin to come, costs and what of these is saved, over each of :data:`CLV_MONTHS`.
+
+    Value is the margin less the costs plus what is saved: whoever knows the company by now asks
+    less of it (Reichheld and Sasser 1990, "Zero Defections", Harvard Business Review 68(5)).
 
     Parameters
     ----------
@@ -62,10 +76,12 @@ def lifetime_value(
         horizon, never falling, shape (n, 6).
     alive
         P(still a customer today), shape (n,).
+    tenure_days
+        Since the first purchase, shape (n,); None where nothing is saved.
 
     Returns
     -------
-    margin, cost
+    margin, cost, saved
         Net present values in currency, shape (n, 4) each.
 
     Examples
@@ -82,10 +98,17 @@ def lifetime_value(
     Costs can make a longer horizon worth less, as long as there is a customer to serve:
 
     >>> costly = ValueTerms(0.5, 0.0, service_cost_yearly=240.0)
-    >>> margin, cost = lifetime_value(costly, hundred, hundred, growth, alive)
+    >>> margin, cost, _ = lifetime_value(costly, hundred, hundred, growth, alive)
     >>> (margin - cost).round()
     array([[-10., -20., -40., -80.],
            [-10., -10., -10., -10.]])
+
+    A third of it is saved from a year after the first purchase on, which was half a year ago:
+
+    >>> terms = ValueTerms(0.5, 0.0, service_cost_yearly=240.0, service_saved_yearly=80.0)
+    >>> lifetime_value(terms, hundred, hundred, growth, alive, np.full(2, 182.625))[2].round()
+    array([[  0.,   0.,  40., 120.],
+           [  0.,   0.,   0.,   0.]])
     """
     within = np.minimum(growth, 1.0)
     spend = expected_spend[:, None] * within + lasting_spend[:, None] * (growth - within)
@@ -97,10 +120,14 @@ def lifetime_value(
     with np.errstate(invalid="ignore", divide="ignore"):
         pace = np.nan_to_num((gained / lengths) / (gained[:, :1] / lengths[0]))
     served = alive[:, None] * np.minimum(pace, 1.0) * lengths
-    pieces = terms.margin * np.diff(spend, axis=1, prepend=0.0), cost * served
+    saved = terms.service_saved_yearly * served
+    if tenure_days is not None and terms.service_saved_yearly:
+        begins = terms.experienced_years - tenure_days[:, None] / YEAR_DAYS
+        saved = saved * np.clip((_YEARS - begins) / lengths, 0.0, 1.0)
+    pieces = terms.margin * np.diff(spend, axis=1, prepend=0.0), cost * served, saved
     # Not a matrix product: BLAS rounds a row by the number of rows beside it.
-    margin, costs = (np.cumsum(piece * discount, axis=1)[:, _ENDS] for piece in pieces)
-    return margin, costs
+    margin, costs, spared = (np.cumsum(piece * discount, axis=1)[:, _ENDS] for piece in pieces)
+    return margin, costs, spared
 
 
 def growth_of_horizons(growth: Float) -> Float:

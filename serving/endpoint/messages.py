@@ -223,6 +223,9 @@ class Answer(Struct):
     clv_24m: float
     clv_24m_lower: float
     clv_24m_upper: float
+    service_saved_12m: Annotated[
+        float, Meta(description="service cost saved within 12 months, part of clv_12m")
+    ]
     lifecycle_stage: str
     stage_label: Annotated[
         str, Meta(description="the stage in the vocabulary and language that were asked for")
