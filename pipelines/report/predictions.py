@@ -18,6 +18,7 @@ from training.dataset import with_outcomes
 from training.intervals import PROMISED
 from training.labels import labels
 from training.metrics import churn_metrics
+from training.renewals import lost_of
 from training.stages import STAGES
 
 TENTHS = 10
@@ -82,6 +83,8 @@ def from_scores(
     orders: Path,
     horizon_days: int,
     as_of: date,
+    contracts: Path | None = None,
+    grace_days: int = 30,
 ) -> Predictions | None:
     """Judge the newest scores whose horizon is over, and that were no hindsight."""
     for day in reversed(days):
@@ -94,6 +97,12 @@ def from_scores(
         seen = with_outcomes(bought, labels(orders, day, horizon_days, as_of)).with_columns(
             churned=~pl.col("purchased")
         )
+        if contracts is not None:
+            # Under contract no order is no loss.
+            lost = lost_of(contracts, day, horizon_days, grace_days, as_of)
+            seen = seen.join(lost, on="customer_id", how="left").with_columns(
+                churned=pl.coalesce("lost", "churned")
+            )
         return _judged(day, horizon_days, "scores", scored.model_version, seen)
     return None
 

@@ -340,7 +340,10 @@ def _predictions(
         return Scored.read(scores_path(workspace, key_type, one))
 
     days = scored_days(workspace, key_type)
-    found = from_scores(days, read, ledger.orders_path, horizon, day)
+    found = from_scores(
+        days, read, ledger.orders_path, horizon, day,
+        ledger.path("contracts"), context.settings.churn.grace_days,
+    )  # fmt: skip
     if found is not None or champion is None:
         return found
     file = judged_file(workspace, champion.version)
