@@ -143,11 +143,12 @@ def test_where_one_decision_is_due_the_chance_is_nearly_the_true_one(subscribers
     assert due.height > 100
     assert due["churn_probability"].mean() == pytest.approx(due["truth"].mean(), abs=0.08)
     assert np.corrcoef(due["churn_probability"], due["truth"])[0, 1] > 0.2
+    # With a month to spare: how long before its end a term is cancelled had to be learned.
     kept = scores.filter(
-        pl.col("contracts_active") >= 1, pl.col("contract_days_secured") > HORIZON + 7
+        pl.col("contracts_active") >= 1, pl.col("contract_days_secured") > HORIZON + 30
     )
     assert kept.height > 100
-    assert kept["churn_probability"].max() < 0.2, "kept for sure, unless it is cancelled"
+    assert kept["churn_probability"].mean() < 0.05, "kept, unless it is cancelled"
     assert kept["truth"].mean() > 0.9, "and no order is due of them"
 
 
