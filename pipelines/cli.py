@@ -450,6 +450,51 @@ def promote(
 
 
 @verb()
+@click.option("--why", required=True, help="What is wrong with the one that answers; kept.")
+@click.option("--to", type=int, help="A former champion; default: the one before.")
+@click.option("--by", help="Who rolls back; default: the user.")
+def rollback(
+    context: Context, terminal: Terminal, _: Path | None, why: str, to: int | None, by: str | None
+) -> dict[str, Any]:
+    """Let a former champion answer again, within seconds.
+
+    It is loaded first, so that nothing gets the alias that cannot answer. The version that is left
+    is not promoted again, unless by --force.
+
+    \b
+    lifecycle rollback --why "wrong prices since Monday"
+    lifecycle rollback --to 3 --why "as before the new shop" --by anna
+    """
+    from pipelines.rollback import rollback as job  # noqa: PLC0415
+
+    report = job(context, why, to, by)
+    terminal.note(
+        f"champion: version {report.champion}, trained as of {report.trained_as_of}, in place of "
+        f"version {report.former}; endpoints follow within a poll"
+    )
+    return report.to_dict()
+
+
+@verb()
+@click.option("--on", type=DAY, help="Which versions answered on this day (UTC).")
+def champions(
+    context: Context, terminal: Terminal, _: Path | None, on: date | None
+) -> dict[str, Any]:
+    """Tell which version answered when, who let it, and why.
+
+    \b
+    lifecycle champions
+    lifecycle champions --on 2024-05-01
+    """
+    from pipelines.champions import champions as job  # noqa: PLC0415
+    from pipelines.champions import show  # noqa: PLC0415
+
+    report = job(context, on)
+    show(terminal, report)
+    return report.to_dict()
+
+
+@verb()
 @click.option("--as-of", type=DAY, help="Score what was known by this day; default the last.")
 @click.option(
     "--out", help="Parquet or CSV file, or postgresql://user@host/db; default: the workspace alone."
@@ -1146,6 +1191,8 @@ for command in (
     backtest,
     effects,
     promote,
+    rollback,
+    champions,
     score,
     stages,
     segments,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
@@ -18,6 +19,7 @@ from training.contest_files import judged_file, read_contests, read_note
 from training.gate import Comparison, Said, compare
 from training.prior import column
 from training.registry import Registry, ScorerVersion
+from training.succession import left_by
 
 
 class Refused(LifecycleError):
@@ -90,7 +92,8 @@ def promote(context: Context, force: bool = False, reason: str | None = None) ->
             )
         forced = verdict.refused
         why = f"forced: {verdict.why}" if forced else verdict.why
-        registry.promote(newest, why, _tags(forced, reason))
+        said = f"{why}; {reason}" if forced and reason else why
+        registry.promote(newest, said, _tags(forced, reason), forced, getpass.getuser())
     return PromoteReport(
         newest.version,
         champion.version if champion else None,
@@ -115,6 +118,11 @@ def _judge(
     champion: ScorerVersion | None,
 ) -> Verdict:
     """Say whether to refuse, and why or why not."""
+    if (left := left_by(registry.succession(), newest.version)) is not None:
+        return Verdict(
+            True,
+            f"version {newest.version} was rolled back by {left.by}: {left.why}; train a new one",
+        )
     if champion is None or champion.version == newest.version:
         return Verdict(False, _merit(newest))
     if (other := _another_question(newest, champion)) is not None:

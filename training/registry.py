@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from features.settings import Settings
 from features.workspace import Workspace
 from training.bundle import ScorerBundle
 from training.relocation import DATABASE, follow
+from training.succession import How, Move, moves_in, tag_of
 
 MODEL = "lifecycle-scorer"
 CHAMPION = "champion"
@@ -21,6 +23,7 @@ SHADOW = "shadow"
 DECISION, WHY = "decision", "why"
 """Tags of a version and of its run: what was decided about it, and the reason in a sentence."""
 UNDECIDED, FORMER, REFUSED = "undecided", "replaced", "refused"
+ROLLED_BACK = "rolled back"
 """Decisions, beside :data:`CHAMPION`."""
 MANIFEST_TAG = "manifest_sha256"
 """Tag of a version with the SHA-256 of its bundle's manifest."""
@@ -138,15 +141,44 @@ class Registry:
         folder = mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version.version}")
         return ScorerBundle.load(Path(folder) / "artifacts" / "bundle", version.tags[MANIFEST_TAG])
 
-    def promote(self, version: ScorerVersion, why: str, tags: dict[str, str]) -> None:
+    def promote(
+        self, version: ScorerVersion, why: str, tags: dict[str, str], forced: bool, by: str
+    ) -> None:
         """Move the champion alias, in one step, and note why on both versions and their runs."""
         former = self.champion()
         for key, value in tags.items():
             self._client.set_model_version_tag(MODEL, str(version.version), key, value)
-        self._decide(version, CHAMPION, why)
-        self._client.set_registered_model_alias(MODEL, CHAMPION, str(version.version))
+        self._move(version, former, "forced" if forced else "promoted", by, why)
         if former is not None and former.version != version.version:
             self._decide(former, FORMER, f"version {version.version} took its place: {why}")
+
+    def roll_back(self, left: ScorerVersion, to: ScorerVersion, by: str, why: str) -> None:
+        """Move the champion alias to a former champion, in one step."""
+        self._decide(left, ROLLED_BACK, f"{by}: {why}")
+        self._move(to, left, "rolled back", by, why)
+
+    def _move(
+        self, version: ScorerVersion, former: ScorerVersion | None, how: How, by: str, why: str
+    ) -> None:
+        self._decide(version, CHAMPION, why)
+        self._client.set_registered_model_alias(MODEL, CHAMPION, str(version.version))
+        if former is not None and former.version == version.version:
+            return
+        now = datetime.now(UTC).replace(microsecond=0)
+        before = former.version if former else None
+        move = Move(now, version.version, before, how, by, why)
+        self._client.set_registered_model_tag(MODEL, *tag_of(len(self.succession()), move))
+
+    def succession(self) -> list[Move]:
+        """Every move of the champion alias, the oldest first."""
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        try:
+            return moves_in(self._client.get_registered_model(MODEL).tags)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return []
+            raise
 
     def refuse(self, version: ScorerVersion, why: str) -> None:
         """Note on a version and its run why it does not become the champion."""
