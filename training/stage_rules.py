@@ -3,8 +3,8 @@
 Its form is explained to that reader in ``stages.yaml``, the one that is shipped.
 
 >>> rules = load_stage_rules()
->>> rules.stages["churned"].when
-'recency_days > silent_days and not running and not leaving'
+>>> rules.stages["churned"].when.partition(" and ")[0]
+'recency_days > silent_days'
 """
 
 from __future__ import annotations
