@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from features.errors import InputError, WorkspaceError
 from pipelines.context import Context
 from training.registry import Registry, ScorerVersion
-from training.succession import Move
+from training.succession import left_by
 
 
 @dataclass(frozen=True)
@@ -73,30 +72,20 @@ def rollback(
 
 
 def _chosen(registry: Registry, champion: ScorerVersion, to: int | None) -> ScorerVersion:
-    former = _former(registry.succession(), champion.version)
+    moves = registry.succession()
+    # Whoever answered last stands first.
+    former = [m.former for m in reversed(moves) if m.former not in (None, champion.version)]
     if to == champion.version:
         raise InputError(f"version {to} answers already; nothing is to be rolled back")
     if to is not None:
         if to not in former:
-            known = ", ".join(map(str, former)) or "none"
+            known = ", ".join(map(str, dict.fromkeys(former))) or "none"
             raise InputError(f"version {to} never was champion; former champions: {known}")
         return registry.version(to)
-    usable = [version for version, was_left in former.items() if not was_left]
-    if not usable:
-        raise WorkspaceError(
-            f"no champion before version {champion.version} is known that was not rolled back; "
-            "`lifecycle champions` lists them, and --to names one"
-        )
-    return registry.version(usable[0])
-
-
-def _former(moves: Sequence[Move], champion: int) -> dict[int, bool]:
-    """List who answered before, the last first, each with whether it was then rolled back."""
-    found: dict[int, bool] = {}
-    for move in moves:
-        if move.former is not None:
-            # Whoever answered last stands last.
-            found.pop(move.former, None)
-            found[move.former] = move.how == "rolled back"
-    found.pop(champion, None)
-    return dict(reversed(found.items()))
+    for version in former:
+        if version is not None and left_by(moves, version) is None:
+            return registry.version(version)
+    raise WorkspaceError(
+        f"no champion before version {champion.version} is known that was not rolled back; "
+        "`lifecycle champions` lists them, and --to names one"
+    )

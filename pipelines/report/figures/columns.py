@@ -34,18 +34,9 @@ def stacked(
     height, bottom, top = 260.0, 26.0, 12.0
     totals = [sum(layer.values[i] for layer in layers) for i in range(len(names))]
     most = max([*totals, 1.0])
-    marks_at = ticks(0, most)
-    left = max(width_of(spell(mark), 11) for mark in marks_at) + 8
-    scale = (height - bottom - top) / most
+    scale, base = (height - bottom - top) / most, height - bottom
+    left, marks = _scaled(ticks(0, most), spell, scale, base, width)
     step = (width - left) / len(names)
-    base = height - bottom
-    marks = []
-    for mark in marks_at:
-        y = base - mark * scale
-        marks += [
-            line(left, y, width, y, "grid"),
-            text(left - 5, y + 4, spell(mark), "end", size=11),
-        ]
     every = max(1, -(-int(max(width_of(name, 11) for name in names) + 8) // int(step)))
     for i, name in enumerate(names):
         x, y = left + i * step + step * 0.14, base
@@ -70,18 +61,9 @@ def histogram(
     """Draw how many there are in bins whose ends grow by one ratio."""
     height, bottom, top = 240.0, 26.0, 12.0
     most = float(max(n for _, _, n in bins))
-    marks_at = ticks(0, most, 3)
-    left = max(width_of(count(mark), 11) for mark in marks_at) + 8
-    scale = (height - bottom - top) / max(most, 1.0)
+    scale, base = (height - bottom - top) / max(most, 1.0), height - bottom
+    left, marks = _scaled(ticks(0, most, 3), count, scale, base, width)
     step = (width - left) / len(bins)
-    base = height - bottom
-    marks = []
-    for mark in marks_at:
-        y = base - mark * scale
-        marks += [
-            line(left, y, width, y, "grid"),
-            text(left - 5, y + 4, count(mark), "end", size=11),
-        ]
     every = max(1, -(-int(width_of(spell(bins[-1][0]), 11) + 22) // int(step)))
     for i, (least, end, n) in enumerate(bins):
         x = left + i * step
@@ -90,3 +72,18 @@ def histogram(
         if i % every == 0:
             marks.append(text(x, height - 8, spell(least), "start", size=11))
     return picture(width, height, label, *marks)
+
+
+def _scaled(
+    values: Sequence[float], spell: Callable[[float], str], scale: float, base: float, width: int
+) -> tuple[float, list[str]]:
+    """Draw a line with its number for each value, and say where the numbers end."""
+    left = max(width_of(spell(value), 11) for value in values) + 8
+    marks = []
+    for value in values:
+        y = base - value * scale
+        marks += [
+            line(left, y, width, y, "grid"),
+            text(left - 5, y + 4, spell(value), "end", size=11),
+        ]
+    return left, marks
