@@ -233,7 +233,7 @@ class TrainingSettings(Section):
     step_days: int | None = Field(
         None,
         ge=1,
-        description="days between training snapshots; default: a month, less in a young shop",
+        description="days between training snapshots; default: four weeks, less in a young shop",
     )
     max_snapshots: int = Field(18, ge=1, le=240, description="most recent training snapshots kept")
     max_rows: int | None = Field(

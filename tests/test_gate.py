@@ -130,7 +130,7 @@ def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("gate") / "w"
     root.mkdir()
     (root / "lifecycle.yaml").write_text(
-        "training: {trials: 0, max_snapshots: 5, threads: 1}\nchurn: {horizon_days: 45}\n"
+        "training: {trials: 0, max_snapshots: 8, threads: 1}\nchurn: {horizon_days: 45}\n"
     )
     file = shop.write(root.parent, customers=200)
     succeed(root, "ingest", "--orders", file, *shop.map_options())
@@ -174,6 +174,20 @@ def test_the_champion_answers_later_days_as_it_is_registered(workspace: Path):
     }  # fmt: skip
     tags = registry_of(workspace).champion().tags
     assert "no worse than the champion (version 1)" in tags["why"]
+
+
+def test_a_version_of_a_week_later_is_compared_by_what_both_said_of_the_same_days(workspace: Path):
+    """The champion learned from these days too: those of the grid were judged by both."""
+    succeed(workspace, "train", "--as-of", "2024-06-23")
+    succeed(workspace, "promote")
+    succeed(workspace, "train", "--as-of", LATE)
+    context = Context(Workspace(workspace), Settings())
+    judged = [read_contests(judged_file(context.workspace, version)) for version in (3, 4)]
+    shared = sorted({c.day.isoformat() for c in judged[0]} & {c.day.isoformat() for c in judged[1]})
+    assert shared
+    assert len(shared) >= len(judged[1]) - 2, "the newest, and one that was too near to it before"
+    said = succeed(workspace, "promote")
+    assert (said["champion"], said["compared"]["days"]) == (4, shared)
 
 
 def test_a_version_of_the_same_day_is_compared_by_what_both_said_before_it(workspace: Path):

@@ -308,10 +308,14 @@ def test_no_fold_learns_from_labels_of_the_days_that_it_predicts(
     assert 1 <= len(days) <= most
     assert calendar.evaluation == days[-1] == as_of - window
     assert days[0] >= start > first
-    assert {b - a for a, b in itertools.pairwise(days)} <= {timedelta(days=step)}
+    assert {b - a for a, b in itertools.pairwise(days[:-1])} <= {timedelta(days=step)}
+    assert all(step / 2 <= (days[-1] - day).days for day in days[:-1]), "none is of the same days"
+    later = plan(first, start, as_of + timedelta(days=7), horizon, step, most)
+    shared = set(calendar.labelled[:-1]) & set(later.labelled)
+    assert len(shared) >= min(len(calendar.labelled) - 1, most - 1) - -(-7 // step)
     assert all(day + window <= as_of for day in days), "every window has been seen to its end"
     if len(days) < most:
-        assert days[0] - timedelta(days=step) < start, "no usable day is left out"
+        assert days[0] - timedelta(days=1.5 * step) < start, "no usable day is left out"
     for day in days:
         before = calendar.before(day)
         assert all(d + window <= day for d in before)
