@@ -17,6 +17,10 @@ from features.errors import WorkspaceError
 
 FORMAT = 1
 """Version of the folder's layout; a workspace of another one is refused."""
+WRITTEN_BEFORE = ("lifecycle.yaml", "playbook.yaml")
+"""What a person may put into a folder before it is a workspace."""
+CUT_SHORT = "phase"
+"""In the folder of a restore: how far it is, from its check on."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,11 @@ class Workspace:
         """What a scorer trained as of a day said of it, a file a day and horizon."""
         return self.root / "backtests"
 
+    @property
+    def restoring(self) -> Path:
+        """What a restore unpacks, and what it moves aside, until it is done."""
+        return self.root / ".restore"
+
     def exists(self) -> bool:
         """Whether a workspace has been created here."""
         return self.marker.is_file()
@@ -119,6 +128,7 @@ class Workspace:
         try:
             found = json.loads(self.marker.read_text(encoding="utf-8"))["format"]
         except FileNotFoundError:
+            self._check_restored()
             raise WorkspaceError(
                 f"{self.root} is not a workspace yet; run `lifecycle ingest --orders FILE` first"
             ) from None
@@ -162,11 +172,19 @@ class Workspace:
         WorkspaceError
             It does; the message names a file.
         """
-        others = [p.name for p in self.root.glob("*") if p.name not in _ALLOWED_BEFORE]
+        self._check_restored()
+        allowed = {".lock", self.restoring.name, *WRITTEN_BEFORE}
+        others = [p.name for p in self.root.glob("*") if p.name not in allowed]
         if others:
             raise WorkspaceError(
                 f"{self.root} exists and is no workspace (it holds {sorted(others)[0]}); "
                 "choose an empty folder with --workspace"
+            )
+
+    def _check_restored(self) -> None:
+        if (self.restoring / CUT_SHORT).exists():
+            raise WorkspaceError(
+                f"a restore into {self.root} was cut short; run the same `lifecycle restore` again"
             )
 
     @contextmanager
@@ -189,11 +207,8 @@ class Workspace:
             yield
 
 
-_ALLOWED_BEFORE = {".lock", "lifecycle.yaml", "playbook.yaml"}
-
-
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """Give a temporary path beside ``path`` that takes its place only if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -203,7 +218,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

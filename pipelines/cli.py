@@ -476,6 +476,58 @@ def rollback(
 
 
 @verb()
+@click.argument("file", type=FILE)
+def backup(
+    context: Context, terminal: Terminal, settings_path: Path | None, file: Path
+) -> dict[str, Any]:
+    """Write the workspace to FILE.tar.zst (or .tar.gz), while its endpoint answers.
+
+    Whoever can read it can read everything: customers, models, and passwords in lifecycle.yaml.
+
+    \b
+    lifecycle backup /backups/$(date +%F).tar.zst
+    """
+    from pipelines.backup import backup as job  # noqa: PLC0415
+
+    report = job(context, file, settings_path)
+    terminal.note(
+        f"{report.files:,} files, {report.bytes / 1e6:,.1f} MB, as "
+        f"{report.compressed_bytes / 1e6:,.1f} MB in {report.file}"
+    )
+    for sentence in report.not_included:
+        terminal.note(f"not included: {sentence}")
+    return report.to_dict()
+
+
+@verb()
+@click.argument("file", type=FILE)
+@click.option("--replace", is_flag=True, help="Replace the workspace that is there.")
+@click.option("--check", is_flag=True, help="Read and check the backup to its end, no more.")
+def restore(
+    context: Context, terminal: Terminal, _: Path | None, file: Path, replace: bool, check: bool
+) -> dict[str, Any]:
+    """Make the workspace what a backup holds, once all of it has been read and checked.
+
+    Stop the endpoint before a workspace is replaced. One that was cut short is finished by the
+    same command.
+
+    \b
+    lifecycle restore /backups/2024-06-30.tar.zst --workspace ./restored
+    lifecycle restore --check /backups/2024-06-30.tar.zst
+    """
+    from pipelines.restore import restore as job  # noqa: PLC0415
+
+    report = job(context, file, replace=replace, check=check)
+    done = f"restored to {context.workspace.root}" if report.restored else "whole; nothing changed"
+    terminal.note(
+        f"backup of {report.made_at}, {report.files:,} files, {report.bytes / 1e6:,.1f} MB: {done}"
+    )
+    for sentence in report.not_included:
+        terminal.note(f"not included: {sentence}")
+    return report.to_dict()
+
+
+@verb()
 @click.option("--on", type=DAY, help="Which versions answered on this day (UTC).")
 def champions(
     context: Context, terminal: Terminal, _: Path | None, on: date | None
@@ -1193,6 +1245,8 @@ for command in (
     promote,
     rollback,
     champions,
+    backup,
+    restore,
     score,
     stages,
     segments,

@@ -104,7 +104,7 @@ class Archive:
 
     def tidy(self, today: date, keep_days: int) -> None:
         """Take what dead processes left, make one file of every day before, forget old days."""
-        with self._alone():
+        with self.alone():
             for journal in self.folder.glob(f"*{SUFFIX}"):
                 if is_abandoned(journal):
                     self.take(journal)
@@ -159,7 +159,8 @@ class Archive:
                 continue
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
+        """Keep others from changing the files of former days; journals go on."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,0 +1,1 @@
+"""A workspace as one file, and a file as a workspace again."""
