@@ -46,6 +46,10 @@ _PATHS = (
     ("serving", "stage_rules"),
 )
 
+_SECRET = ("monitoring.webhook",)
+"""Settings that are secrets as a whole: not even a message about them shows what was set."""
+_HIDDEN = "***"
+
 DEFAULT_NON_PRODUCTS = (
     "POST", "DOT", "M", "D", "S", "C2", "B", "BANK CHARGES", "AMAZONFEE", "CRUK", "PADS",
     "ADJUST", "ADJUST2", "TEST001", "TEST002", "GIFT", "POSTAGE", "SHIPPING", "FEE",
@@ -406,6 +410,40 @@ class PlanSettings(Section):
     )
 
 
+class MonitoringSettings(Section):
+    """How much a watch over data and predictions may cry wolf, and whom it calls."""
+
+    false_alarms_a_year: float = Field(
+        0.25, gt=0, le=52, description="false alarms of all checks together that a year may expect"
+    )
+    runs_a_year: int = Field(
+        52, ge=1, le=366, description="how often `lifecycle watch` is run in a year"
+    )
+    history_weeks: int = Field(
+        104, ge=26, le=520, description="most weeks of the past that a week is compared with"
+    )
+    webhook: str | None = Field(
+        None,
+        repr=False,
+        description="address that alarms are posted to as JSON; whoever knows it can post, so it "
+        "is shown nowhere",
+    )
+    webhook_seconds: float = Field(
+        5.0, ge=0.1, le=60, description="how long it may take to answer, each of three times"
+    )
+
+    @field_validator("webhook")
+    @classmethod
+    def _web(cls, value: str | None) -> str | None:
+        if value is not None and not re.match("https?://[^/]", value):
+            raise ValueError("this is no address of a webhook; write https://host/path")
+        return value
+
+    @field_serializer("webhook")
+    def _secret(self, value: str | None) -> str | None:
+        return None if value is None else _HIDDEN
+
+
 class Settings(Section):
     """Everything that can be set, in sections."""
 
@@ -418,6 +456,7 @@ class Settings(Section):
     stores: StoreSettings = StoreSettings()
     serving: ServingSettings = ServingSettings()
     plan: PlanSettings = PlanSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
 
     @classmethod
     def load(
@@ -524,7 +563,7 @@ def _explain(error: ValidationError, place: str) -> str:
         return f"unknown setting {key} in {place}; `lifecycle settings` lists those that exist"
     said = first["msg"].removeprefix("Value error, ")
     reason = said[0].lower() + said[1:]
-    given = without_password(repr(first["input"]))
+    given = _HIDDEN if key in _SECRET else without_password(repr(first["input"]))
     if first["type"] == "value_error" and not isinstance(first["input"], str | int | float):
         return f"setting {key}: {reason}; correct it in {place}"
     return f"setting {key} = {given}: {reason}; correct it in {place}"

@@ -113,6 +113,11 @@ class Workspace:
         """What a restore unpacks, and what it moves aside, until it is done."""
         return self.root / ".restore"
 
+    @property
+    def watched(self) -> Path:
+        """What each day's watch over data and predictions saw, a file a day; it names nobody."""
+        return self.root / "watched"
+
     def exists(self) -> bool:
         """Whether a workspace has been created here."""
         return self.marker.is_file()

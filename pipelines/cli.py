@@ -547,6 +547,39 @@ def champions(
 
 
 @verb()
+@click.option(
+    "--as-of",
+    type=DAY,
+    help="Last day of the week to look at; default the last that the data cover.",
+)
+def watch(
+    context: Context, terminal: Terminal, _: Path | None, as_of: date | None
+) -> dict[str, Any]:
+    """Tell whether data and predictions are what they were; ends with 3 where they are not.
+
+    \b
+    lifecycle watch
+    lifecycle watch --as-of $(date -u -d yesterday +%F)
+
+    From cron name the day, so that an export that did not come is seen. Every alert is a line of
+    JSON on standard error where that is no terminal; alarms go to monitoring.webhook.
+    """
+    from pipelines.watch import ALARM_EXIT, log_lines  # noqa: PLC0415
+    from pipelines.watch import watch as job  # noqa: PLC0415
+    from pipelines.watch_table import show  # noqa: PLC0415
+
+    with terminal.progress():
+        report = job(context, as_of)
+    show(terminal, report)
+    if not sys.stderr.isatty():
+        for line in log_lines(report):
+            click.echo(line, err=True)
+    if report.alarms:
+        terminal.afterwards = lambda: sys.exit(ALARM_EXIT)
+    return report.to_dict()
+
+
+@verb()
 @click.option("--as-of", type=DAY, help="Score what was known by this day; default the last.")
 @click.option(
     "--out", help="Parquet or CSV file, or postgresql://user@host/db; default: the workspace alone."
@@ -1253,6 +1286,7 @@ for command in (
     recommend,
     outcomes,
     evaluate,
+    watch,
     export,
     serve,
     replay,

@@ -1,0 +1,1 @@
+"""What `lifecycle watch` looks at, and how it tells a break from chance."""

@@ -1,0 +1,179 @@
+"""Whether customers come back as customers like them did: churn as it can be known at once.
+
+Customers of a past day stand in cells by how recently and how often they had bought. How many of a
+cell bought in a later window is foretold by how many of the same cell did on the days before
+(indirect standardisation, as of death rates), and the sum is set beside what is seen. That asks no
+model, rests on the company's own weeks, and speaks long before a horizon has ended: of the newest
+week, of the newest four, and of the newest four of those who were customers a quarter and half a
+year ago, in which slow losses have added up.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import narwhals as nw
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.definitions.orders import purchases
+from pipelines.watching.charts import RANGE, from_scale, judge, reach_of, seasoned
+from pipelines.watching.checks import Check
+
+Float = NDArray[np.float64]
+Int = NDArray[np.int64]
+
+WEEK = 7
+_RECENCY = (7, 14, 28, 56, 112, 224, 448)
+_TIMES = (2, 3, 5, 9)
+CELLS = (len(_RECENCY) + 1) * (len(_TIMES) + 1)
+REFERENCE_WEEKS = 26
+"""Rates of a cell are those of so many weeks before."""
+MATTERS = 0.05
+WARM_UP_WEEKS = 8
+
+
+@dataclass(frozen=True)
+class Window:
+    """Who is looked at, and when: customers of ``gap + length`` weeks ago, in the last ``length``.
+
+    Attributes
+    ----------
+    gap
+        Weeks between the day on which they were customers and the window.
+    """
+
+    name: str
+    gap: int
+    length: int
+    words: str
+
+
+WINDOWS = (
+    Window("week", 0, 1, "in the newest week"),
+    Window("month", 0, 4, "in the newest four weeks"),
+    Window("quarter", 9, 4, "in the newest four weeks, of the customers of a quarter ago"),
+    Window("half_year", 22, 4, "in the newest four weeks, of the customers of half a year ago"),
+)
+
+
+@dataclass(frozen=True)
+class _Bought:
+    """A row for each customer and day with a purchase, by customer and day."""
+
+    who: Int
+    day: Int
+    known: Int
+
+    @classmethod
+    def read(cls, orders: Path, as_of: int) -> _Bought:
+        lines = pl.scan_parquet(orders).filter(
+            pl.col("event_day") <= as_of, pl.col("known_day") <= as_of
+        )
+        order = ("customer_id", "order_key", "event_day")
+        rows = (
+            purchases(nw.from_native(lines))
+            .to_native()
+            .join(lines.group_by(order).agg(pl.col("known_day").min()), on=order)
+            .group_by("customer_id", "event_day")
+            .agg(pl.col("known_day").min())
+            .sort("customer_id", "event_day")
+            .with_columns(who=pl.col("customer_id").rle_id())
+            .collect()
+        )
+        return cls(
+            rows["who"].to_numpy().astype(np.int64),
+            rows["event_day"].to_numpy().astype(np.int64),
+            rows["known_day"].to_numpy().astype(np.int64),
+        )
+
+
+def returning_checks(orders: Path, as_of: int, most_weeks: int) -> list[Check]:
+    """Check how many came back, in every window whose past is long enough."""
+    bought = _Bought.read(orders, as_of)
+    if not len(bought.day):
+        return []
+    weeks = min((as_of - int(bought.day.min())) // WEEK - WARM_UP_WEEKS, most_weeks)
+    return [
+        check for window in WINDOWS if (check := _check(bought, window, as_of, weeks)) is not None
+    ]
+
+
+def _check(bought: _Bought, window: Window, as_of: int, weeks: int) -> Check | None:
+    span = window.gap + window.length
+    number = weeks - span
+    if number < REFERENCE_WEEKS // 2 + window.length:
+        return None
+    ends = as_of - WEEK * np.arange(number, -1, -1)
+    counted = [_counted(bought, int(end), window) for end in ends]
+    people = np.stack([of for of, _ in counted])
+    seen = np.stack([came for _, came in counted])
+    errors = _errors(people, seen, span)
+    past, newest, _ = seasoned(errors)
+    judged = judge(past, newest, 1.0, overlap=float(window.length))
+    if judged is None:
+        return None
+    chance, centre, scale, freedom = judged
+    value = float(seen[-1].sum())
+    # Errors are of roots: what was expected follows from what was seen.
+    root = 2 * math.sqrt(value + 3 / 8) - newest + centre
+    reach = reach_of(scale, freedom)
+    expected, lower, upper = (
+        from_scale("count", one) for one in (root, root - reach, root + reach)
+    )
+    ratio = value / max(expected, 0.5)
+    return Check(
+        key=f"outcomes/returning/{window.name}",
+        group="outcomes",
+        value=value,
+        expected=expected,
+        chance=chance,
+        matters=abs(ratio - 1) >= MATTERS,
+        may_alarm=True,
+        sentence=(
+            f"Customers who came back {window.words}: {value:,.0f}, where {expected:,.0f} were to "
+            f"be expected of customers who had bought as recently and as often ({RANGE:.0%} of "
+            f"such weeks: {lower:,.0f} to {upper:,.0f})."
+        ),
+        lower=lower,
+        upper=upper,
+        figures={"ratio": ratio, "customers": float(people[-1].sum()), "weeks": len(past)},
+    )
+
+
+def _counted(bought: _Bought, end: int, window: Window) -> tuple[Float, Float]:
+    """Customers by cell, and those of them who bought in the window, as known at its end."""
+    start = end - WEEK * window.length
+    day = start - WEEK * window.gap
+    before = (bought.day <= day) & (bought.known <= day)
+    who, last = bought.who[before], bought.day[before]
+    newest = (
+        np.append(np.flatnonzero(np.diff(who)), len(who) - 1) if len(who) else np.array([], int)
+    )
+    times = np.diff(newest, prepend=-1)
+    cell = np.searchsorted(_RECENCY, day - last[newest]) * (len(_TIMES) + 1)
+    cell += np.searchsorted(_TIMES, times, side="right")
+    inside = (bought.day > start) & (bought.day <= end) & (bought.known <= end)
+    came = np.isin(who[newest], bought.who[inside])
+    return (
+        np.bincount(cell, minlength=CELLS).astype(np.float64),
+        np.bincount(cell[came], minlength=CELLS).astype(np.float64),
+    )
+
+
+def _errors(people: Float, seen: Float, span: int) -> Float:
+    """How far the roots of all who came back were off what the weeks before foretold."""
+    errors = np.full(len(people), np.nan)
+    for week in range(len(people)):
+        # Windows that had ended when this one's customers were looked at.
+        until = week - span + 1
+        since = max(until - REFERENCE_WEEKS, 0)
+        if until - since < REFERENCE_WEEKS // 2:
+            continue
+        rates = seen[since:until].sum(axis=0) / np.maximum(people[since:until].sum(axis=0), 1)
+        expected = float(people[week] @ rates)
+        errors[week] = 2 * (math.sqrt(seen[week].sum() + 3 / 8) - math.sqrt(expected + 3 / 8))
+    return errors
