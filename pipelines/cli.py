@@ -132,10 +132,13 @@ def verb(
             except Exception as error:
                 if not _from_registry(error):
                     raise
-                _fail(
-                    f"the MLflow registry cannot be used ({str(error).splitlines()[0][:200]}); "
-                    "check stores.tracking_uri, or restore the workspace's mlflow folder"
+                said = str(error).splitlines()[0][:200]
+                remedy = (
+                    "do that"
+                    if "mlflow db upgrade" in said
+                    else "check stores.tracking_uri, or restore the workspace's mlflow folder"
                 )
+                _fail(f"the MLflow registry cannot be used ({said}); {remedy}")
 
         command = click.option(
             "--json",
@@ -524,6 +527,27 @@ def restore(
     )
     for sentence in report.not_included:
         terminal.note(f"not included: {sentence}")
+    return report.to_dict()
+
+
+@verb()
+@click.option("--check", is_flag=True, help="Only say what is old.")
+def migrate(context: Context, terminal: Terminal, _: Path | None, check: bool) -> dict[str, Any]:
+    """Bring a workspace of an earlier version to this one, and say what is left to do.
+
+    Snapshots are computed anew, scored days carried over. A model that this version cannot read has
+    to be trained again: that is said, not done. Take a backup before.
+
+    \b
+    lifecycle migrate --check
+    lifecycle migrate
+    """
+    from pipelines.migrate import migrate as job  # noqa: PLC0415
+
+    with terminal.progress():
+        report = job(context, check)
+    for part in report.parts:
+        terminal.note(f"{part.state:<9} {part.name}: {part.said}")
     return report.to_dict()
 
 
@@ -1280,6 +1304,7 @@ for command in (
     champions,
     backup,
     restore,
+    migrate,
     score,
     stages,
     segments,
