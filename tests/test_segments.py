@@ -21,6 +21,7 @@ from random_shops import searching
 from features.catalogue import NAMES
 from features.days import day_number
 from features.errors import WorkspaceError
+from features.workspace import read_json, write_json
 from pipelines.slices import OTHER, UNKNOWN, attributes_on, slice_by
 from serving.cluster_words import PHRASES, describe
 from serving.sentences import LANGUAGES
@@ -67,7 +68,7 @@ def test_equal_customers_are_in_one_fifth_and_better_ones_never_below(values: li
     )
 
 
-def test_planted_clusters_are_found_described_and_kept():
+def test_planted_clusters_are_found_described_and_kept(tmp_path: Path):
     matrix = buyers(PLANTED)
     fitted = Segments.fit(matrix, DAY, seed=7)
     assert fitted.clusters is not None
@@ -81,8 +82,10 @@ def test_planted_clusters_are_found_described_and_kept():
     assert "small baskets (7.9 EUR; usual 27)" in often
     assert "silent for long (7" in silent
     assert "购买频繁" in describe(fitted.clusters, "zh", "EUR")[1]
-    again = Segments.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    write_json(tmp_path / "fit.json", fitted.to_dict())
+    again = Segments.from_dict(read_json(tmp_path / "fit.json"))
     assert again.clusters is not None
+    assert describe(again.clusters, "en", "EUR") == [large, often, silent]
     assert (again.clusters.assign(matrix) == found).all()
     # One customer alone is where they are among others.
     assert [int(again.clusters.assign(matrix[n : n + 1])[0]) for n in (0, 250, 499)] == [

@@ -15,7 +15,7 @@ from features.errors import WorkspaceError
 from training.prior import column
 from training.segments.rfm import FEWEST, RfmCuts, measures
 from training.segments.stability import Division, Stability, divisions, has_gaps, most_stable
-from training.segments.traits import Traits
+from training.segments.traits import NAMES, Traits
 
 Float = NDArray[np.float64]
 
@@ -171,7 +171,7 @@ class Segments:
 
 def _strangers(values: Mapping[str, Any]) -> set[str]:
     traits = values["clusters"]["traits"] if values.get("clusters") else ()
-    return set(traits) - set(catalogue.NAMES)
+    return set(traits) - set(NAMES)
 
 
 def _nearest(points: Float, centres: Float) -> NDArray[np.int16]:

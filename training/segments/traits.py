@@ -73,12 +73,13 @@ class Traits:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Mapping[str, float]]) -> Traits:
-        """Read what :meth:`to_dict` wrote."""
+        """Read what :meth:`to_dict` wrote; a file may have put the names in another order."""
+        names = tuple(name for name in NAMES if name in values)
         columns = (
-            np.array([one[what] for one in values.values()], dtype=np.float64)
+            np.array([values[name][what] for name in names], dtype=np.float64)
             for what in ("fill", "middle", "spread")
         )
-        return cls(tuple(values), *columns)
+        return cls(names, *columns)
 
 
 def _place(name: str) -> int:
