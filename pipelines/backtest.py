@@ -108,6 +108,7 @@ def backtest(context: Context, days: Sequence[date] = (), count: int = 4) -> Bac
         for day in chosen:
             _check(context, ledger, day, horizon)
         replayed, left_out = [], {}
+        context.say("days replayed", 0, len(chosen))
         for done, day in enumerate(chosen, start=1):
             try:
                 replayed.append(_replay(context, ledger, day, horizon))

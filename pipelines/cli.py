@@ -21,7 +21,14 @@ from features.errors import InputError, LifecycleError
 from features.ingest.contract import TABLES
 from features.settings import SETTINGS_FILE, Settings, settings_file
 from features.workspace import Workspace, replacing
-from pipelines.console import STAGE_COLUMNS, Terminal, settle_process, stage_rows
+from pipelines.console import (
+    INTERRUPTED,
+    STAGE_COLUMNS,
+    Terminal,
+    leave_in_silence,
+    settle_process,
+    stage_rows,
+)
 
 if TYPE_CHECKING:
     from pipelines.context import Context
@@ -109,10 +116,10 @@ def verb(
             path = given.pop("settings_path") or shared["settings_path"]
             quiet = given.pop("quiet") or shared["quiet"]
             json_path = given.pop("json_path")
-            terminal = Terminal(quiet or str(json_path) == "-")
-            from pipelines.context import Context  # noqa: PLC0415 - brings the models' libraries
-
+            terminal = Terminal(quiet, only_json=str(json_path) == "-")
             try:
+                from pipelines.context import Context  # noqa: PLC0415 - brings models' libraries
+
                 workspace = Workspace(
                     Path(place or os.environ.get("LIFECYCLE_WORKSPACE") or DEFAULT_WORKSPACE)
                 )
@@ -127,6 +134,10 @@ def verb(
                 terminal.afterwards()
             except LifecycleError as error:
                 _fail(str(error))
+            except BrokenPipeError:
+                leave_in_silence()
+            except KeyboardInterrupt:
+                _fail("stopped by Ctrl+C; nothing was left half done", INTERRUPTED)
             except OSError as error:
                 _fail(f"{error.filename or 'a file'}: {error.strerror or error}; nothing was lost")
             except Exception as error:
@@ -165,9 +176,9 @@ def _write_json(path: Path, result: dict[str, Any]) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, code: int = 1) -> NoReturn:
     click.echo(f"error: {message}", err=True)
-    sys.exit(1)
+    sys.exit(code)
 
 
 def _mapping(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -227,7 +238,8 @@ def ingest(
     from pipelines.ingest import ingest as job  # noqa: PLC0415
 
     named = [TableFile(table, path) for table in TABLES for path in files[table]]
-    reports = job(context, named, _mapping(pairs))
+    with terminal.progress():
+        reports = job(context, named, _mapping(pairs))
     for report in reports:
         for sentence in report.sentences():
             terminal.note(sentence)
@@ -247,7 +259,8 @@ def data(context: Context, terminal: Terminal, _: Path | None, out: Path | None)
     from pipelines.data import report_data  # noqa: PLC0415
 
     page = out or context.workspace.root / "data-report.html"
-    facts, reports = report_data(context, page)
+    with terminal.progress():
+        facts, reports = report_data(context, page)
     for sentence in facts.advice:
         terminal.note(sentence)
     terminal.note(f"the report, with figures: {page}")
@@ -307,7 +320,8 @@ def push(
     from pipelines.push import push as job  # noqa: PLC0415
 
     named = [(table, path) for table in TABLES for path in files[table]]
-    report = job(context, named, idempotency_key)
+    with terminal.progress():
+        report = job(context, named, idempotency_key)
     for sentence in report.sentences():
         terminal.note(sentence)
     return report.to_dict()
@@ -470,7 +484,8 @@ def rollback(
     """
     from pipelines.rollback import rollback as job  # noqa: PLC0415
 
-    report = job(context, why, to, by)
+    with terminal.progress():
+        report = job(context, why, to, by)
     terminal.note(
         f"champion: version {report.champion}, trained as of {report.trained_as_of}, in place of "
         f"version {report.former}; endpoints follow within a poll"
@@ -565,7 +580,8 @@ def champions(
     from pipelines.champions import champions as job  # noqa: PLC0415
     from pipelines.champions import show  # noqa: PLC0415
 
-    report = job(context, on)
+    with terminal.progress():
+        report = job(context, on)
     show(terminal, report)
     return report.to_dict()
 
@@ -765,7 +781,8 @@ def outcomes(
     from pipelines.outcomes import outcomes as job  # noqa: PLC0415
     from pipelines.outcomes import show  # noqa: PLC0415
 
-    report = job(context, campaign, as_of)
+    with terminal.progress():
+        report = job(context, campaign, as_of)
     show(terminal, report)
     return report.to_dict()
 
@@ -907,7 +924,8 @@ def export(
     """
     from pipelines.export import export as job  # noqa: PLC0415
 
-    report = job(context, changed_since, mapping, out, again)
+    with terminal.progress():
+        report = job(context, changed_since, mapping, out, again)
     terminal.note(
         f"{report.since} to {report.as_of}: {report.new:,} new, {report.changed:,} changed, "
         f"{report.gone:,} gone; {report.written:,} rows in {report.file or 'no file'}"
@@ -960,7 +978,8 @@ def replay(
     """
     from pipelines.replay import replay as job  # noqa: PLC0415
 
-    report = job(context, decision_id)
+    with terminal.progress():
+        report = job(context, decision_id)
     to = f" to {report.caller}, request {report.request_id}" if report.caller else ""
     terminal.note(f"by the {report.by}, {report.at}{to}, with model version {report.model_version}")
     for name, value in report.answer.items():
@@ -1026,7 +1045,7 @@ def simulate(
             f"left, and {told['prospects']:,} prospects; mean churn "
             f"{told['churn_probability']:.3f}, expected spend {told['expected_spend']:,.0f}"
         )
-    terminal.note(f"next: {shlex.join(report.ingest)}")
+    terminal.note(f"next: {shlex.join(report.ingest)}", as_is=True)
     return report.to_dict()
 
 
@@ -1194,7 +1213,7 @@ def schema(context: Context, terminal: Terminal, _: Path | None) -> dict[str, An
     """
     from serving.playbook_schema import playbook_schema, schema_text  # noqa: PLC0415
 
-    terminal.note(schema_text().rstrip())
+    terminal.note(schema_text().rstrip(), as_is=True)
     return playbook_schema()
 
 
@@ -1239,7 +1258,7 @@ def settings(context: Context, terminal: Terminal, path: Path | None) -> dict[st
     """
     values = context.settings.model_dump(mode="json")
     terminal.note(f"# from {path or 'defaults and the environment'}")
-    terminal.note(yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip())
+    terminal.note(yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip(), as_is=True)
     return values
 
 

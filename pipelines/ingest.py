@@ -50,7 +50,9 @@ def ingest(
             "--treatments, --contracts), or set data.orders"
         )
     named = {**context.settings.data.mapping, **mapping}
-    return _ingest(context, _exports(chosen, named))
+    reports = _ingest(context, _exports(context, chosen, named))
+    context.say("reading files", len(chosen), len(chosen))
+    return reports
 
 
 def ingest_table(
@@ -73,9 +75,12 @@ def _files_of_settings(context: Context) -> list[TableFile]:
     return [TableFile(table, path) for table, path in named.items() if path is not None]
 
 
-def _exports(files: Sequence[TableFile], mapping: Mapping[str, str]) -> Iterator[Export]:
+def _exports(
+    context: Context, files: Sequence[TableFile], mapping: Mapping[str, str]
+) -> Iterator[Export]:
     """Read one file after another, so that only one is held as it was exported."""
-    for file in files:
+    for place, file in enumerate(files):
+        context.say("reading files", place, len(files))
         picked = mapping_of(file.table, mapping)
         digest = file_digest(file.path)
         yield Export(file.table, file.path, read_raw(file.path), digest, picked)
