@@ -48,8 +48,11 @@ footer { margin-top: 2.5rem; color: var(--soft); font-size: .85rem; }
 @media print {
   :root { color-scheme: light; --ground: #fff; --ink: #000; --soft: #333; --line: #999;
     --card: #fff; --mark: #000; --service: #000; }
-  @page { margin: 16mm 14mm; } body { font-size: 10.5pt; } main { max-width: none; padding: 0; }
-  h2, h3 { break-after: avoid; } figure, tr { break-inside: avoid; } a { text-decoration: none; }
+  @page { margin: 16mm 14mm; } html { font-size: 13px; } body { font-size: 10pt; }
+  main { max-width: none; padding: 0; }
+  th, td { padding-right: .4rem; } table { font-size: .82rem; }
+  h2, h3 { break-after: avoid; } h2, h3, figure, tr { break-inside: avoid; }
+  a { text-decoration: none; }
 }
 """
 

@@ -25,6 +25,8 @@ Scheme = Literal["light", "dark"]
 
 SCREENS: dict[Screen, tuple[int, int]] = {"phone": (390, 844), "desktop": (1440, 900)}
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+PAPER = (794, 688)
+"""A4 in CSS pixels: across, and between the margins."""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 AXE_OPTIONS = {"resultTypes": ["violations"]}
 
@@ -74,6 +76,22 @@ class Visit:
             for rule in found
         ]
 
+    def sticks_out_of_paper(self) -> list[str]:
+        """Name the elements that are wider than an A4 page between its margins.
+
+        For each of them the whole print is made smaller.
+        """
+        across, between = PAPER
+        self.page.set_viewport_size({"width": across, "height": 1123})
+        self.page.emulate_media(media="print")
+        self.page.add_style_tag(content=f"body {{ width: {between}px !important; }}")
+        return self.page.evaluate(
+            """between => [...document.querySelectorAll('body *')]
+                .filter(e => e.getBoundingClientRect().right > between + 1)
+                .slice(0, 5).map(e => 'on paper: ' + e.outerHTML.slice(0, 120))""",
+            between,
+        )
+
     def sticks_out(self) -> list[str]:
         """Name the elements that are wider than the screen, if the page can be moved sideways."""
         return self.page.evaluate(
@@ -116,7 +134,8 @@ class Browser:
     def review(self, file: Path, name: str) -> None:
         """Look at a page that somebody keeps as a file: on each screen, light and dark, offline.
 
-        It must load nothing, complain of nothing, fit the screen, and break no rule of axe-core.
+        It must load nothing, complain of nothing, fit the screen and the paper, and break no rule
+        of axe-core.
         """
         wrong = []
         for screen in SCREENS:
@@ -126,6 +145,8 @@ class Browser:
                     asked = [url for url in visit.loaded if url != file.as_uri()]
                     found = [f"loads {url}" for url in asked if not url.startswith("data:")]
                     found += visit.complaints + visit.sticks_out() + visit.barriers()
+                    if (screen, scheme) == ("desktop", "light"):
+                        found += visit.sticks_out_of_paper()
                     wrong += [f"{name}, {screen}, {scheme}: {line}" for line in found]
         assert not wrong, "\n".join(wrong)
 

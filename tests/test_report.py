@@ -146,9 +146,11 @@ def test_what_actions_brought_is_that_of_the_arms(browser: Browser, tmp_path: Pa
     options = [word for one in tables for word in (f"--{one}", files / f"{one}.parquet")]
     settings = ("--settings", files / "lifecycle.yaml")
     succeed(tmp_path / "w", "ingest", *settings, *options)
-    page = tmp_path / "shop.html"
-    report = succeed(tmp_path / "w", "report", *settings, "--out", page)
-    browser.review(page, "shop-en")
+    for language in reversed(LANGUAGES):
+        page = tmp_path / f"shop-{language}.html"
+        words = (*settings, "--lang", language, "--out", page)
+        report = succeed(tmp_path / "w", "report", *words)
+        browser.review(page, page.stem)
     past = report["actions"]
     drawn = pd.read_parquet(files / "treatments.parquet")
     drawn["day"] = drawn["at"].dt.tz_localize(None).dt.normalize()
