@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import shutil
@@ -124,6 +125,8 @@ def test_a_run_says_what_it_is_worth(browser: Browser, served: Served):
 def test_the_registry_says_which_version_answers_and_why(browser: Browser, served: Served):
     with browser.visit(f"{served.root}#/models/{MODEL}") as visit:
         read(visit, "champion", "decision", "Grade")
+        read(visit, "Which version answered when", f"version 1, promoted by {getpass.getuser()}")
+        assert visit.page.get_by_text("succession").count() == 0, "programs' tags are not shown"
         visit.picture("mlflow-model")
         calm(visit)
     with browser.visit(f"{served.root}#/models/{MODEL}/versions/1") as visit:

@@ -14,7 +14,7 @@ from features.settings import Settings
 from features.workspace import Workspace
 from training.bundle import ScorerBundle
 from training.relocation import DATABASE, follow
-from training.succession import How, Move, moves_in, tag_of
+from training.succession import HEADING, How, Move, moves_in, tag_of, told
 
 MODEL = "lifecycle-scorer"
 CHAMPION = "champion"
@@ -27,6 +27,11 @@ ROLLED_BACK = "rolled back"
 """Decisions, beside :data:`CHAMPION`."""
 MANIFEST_TAG = "manifest_sha256"
 """Tag of a version with the SHA-256 of its bundle's manifest."""
+ABOUT_THE_MODEL = (
+    "Answers for a customer: churn, spend, value over 3 to 24 months, each with its interval. The "
+    "alias `champion` is the version that answers; a version without the tag "
+    f"`{MANIFEST_TAG}` was never finished."
+)
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,11 @@ class Registry:
         now = datetime.now(UTC).replace(microsecond=0)
         before = former.version if former else None
         move = Move(now, version.version, before, how, by, why)
-        self._client.set_registered_model_tag(MODEL, *tag_of(len(self.succession()), move))
+        moves = [*self.succession(), move]
+        self._client.set_registered_model_tag(MODEL, *tag_of(len(moves) - 1, move))
+        about = self._client.get_registered_model(MODEL).description or ABOUT_THE_MODEL
+        kept = about.partition(HEADING)[0].rstrip()
+        self._client.update_registered_model(MODEL, f"{kept}\n\n{told(moves)}")
 
     def succession(self) -> list[Move]:
         """Every move of the champion alias, the oldest first."""

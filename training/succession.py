@@ -1,7 +1,7 @@
 """Which version answered when: every move of the champion alias, with who, when and why.
 
 The moves are tags of the registered model in MLflow, one each, so that they are where the alias is:
-whoever shares the registry sees the same.
+whoever shares the registry sees the same. People read them in the model's description.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from typing import Literal
 
 How = Literal["promoted", "forced", "rolled back"]
 
-_TAG = "succession_"
+_TAG = "mlflow.succession_"
+"""MLflow's pages leave out tags that begin so: these are for programs."""
+HEADING = "### Which version answered when"
+_TOLD = 10
+"""Moves that are told in words, the newest first."""
 _MOST_WHY = 2_000
 """Characters that are kept of a reason: a tag of MLflow has room for 5,000 bytes."""
 
@@ -64,6 +68,22 @@ def moves_in(tags: Mapping[str, str]) -> list[Move]:
         values = json.loads(tags[name])
         found.append(Move(**{**values, "at": datetime.fromisoformat(values["at"])}))
     return found
+
+
+def told(moves: Sequence[Move]) -> str:
+    """Tell the newest moves in Markdown.
+
+    >>> from datetime import UTC
+    >>> at = datetime(2024, 5, 1, 8, 30, tzinfo=UTC)
+    >>> print(told([Move(at, 1, None, "promoted", "ann", "the first")]))
+    ### Which version answered when
+    - 2024-05-01 08:30 UTC: version 1, promoted by ann: the first
+    """
+    lines = [
+        f"- {one.at:%Y-%m-%d %H:%M} UTC: version {one.version}, {one.how} by {one.by}: {one.why}"
+        for one in reversed(moves[-_TOLD:])
+    ]
+    return "\n".join([HEADING, *lines])
 
 
 def answering_at(moves: Sequence[Move], moment: datetime) -> Move | None:

@@ -14,7 +14,15 @@ from features.workspace import Workspace
 from training.grade import NOT_JUDGED
 from training.plots.album import Album
 from training.recipe import ALL_TASKS, parameters_of
-from training.registry import DECISION, MANIFEST_TAG, MODEL, UNDECIDED, WHY, Registry
+from training.registry import (
+    ABOUT_THE_MODEL,
+    DECISION,
+    MANIFEST_TAG,
+    MODEL,
+    UNDECIDED,
+    WHY,
+    Registry,
+)
 from training.tracking import lineage
 from training.tracking.drift import FILE, Drift, since_champion
 from training.tracking.experiment import NOTE, open_experiment
@@ -28,11 +36,6 @@ from training.tracking.trials import log_numbers, log_trials, table
 
 JUDGED = "judged.json"
 """Table of raw figures, ours beside the baselines', which the UI shows and compares over runs."""
-ABOUT_THE_MODEL = (
-    "Answers for a customer: churn, spend, value over 3 to 24 months, each with its interval. The "
-    "alias `champion` is the version that answers; a version without the tag "
-    f"`{MANIFEST_TAG}` was never finished."
-)
 
 
 @dataclass(frozen=True)
