@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from features.days import day_number
@@ -18,17 +18,21 @@ from features.errors import InputError
 from features.ingest.ledger import Ledger
 from features.workspace import read_json, write_json
 from pipelines.context import Context, Stopwatch
+from pipelines.report.predictions import Predictions
+from pipelines.watching.answers import answer_checks
 from pipelines.watching.checks import Alert, Check, alerts_of, error_of
 from pipelines.watching.data import data_checks
+from pipelines.watching.exports import export_checks
 from pipelines.watching.returning import returning_checks
+from pipelines.watching.said import plain
 from pipelines.watching.tracking import log_watch
 from pipelines.watching.webhook import post
-from pipelines.watching.weeks import first_day_of, read_weeks
+from pipelines.watching.weeks import WEEK, first_day_of, read_weeks
 
 ALARM_EXIT = 3
 """What the command ends with where there is an alarm; an error ends with 1."""
 
-Found = tuple[list[Check], list[str]]
+Found = tuple[list[Check], list[str], Predictions | None]
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,9 @@ class WatchReport:
         Everything that was looked at.
     notes
         What could not be looked at, and why.
+    matured
+        What the newest scores whose horizon ended within a month had said, and what was seen, by
+        stage and tenth.
     error
         The chance of a false alarm that each check was allowed.
     posted
@@ -57,6 +64,7 @@ class WatchReport:
     alerts: tuple[Alert, ...]
     checks: tuple[Check, ...]
     notes: tuple[str, ...]
+    matured: Predictions | None
     error: float
     posted: bool | None
     trouble: str | None
@@ -76,6 +84,7 @@ class WatchReport:
             "alerts": [alert.to_dict() for alert in self.alerts],
             "checks": [check.to_dict() for check in self.checks],
             "notes": list(self.notes),
+            "said_against_seen": plain(self.matured),
             "error": self.error,
             "posted": self.posted,
             "trouble": self.trouble,
@@ -106,11 +115,12 @@ def watch(context: Context, as_of: date | None = None) -> WatchReport:
         ledger = context.folded_ledger()
         day = as_of or context.observed_until(ledger)
         _check_day(ledger, day)
-        checks, notes = _look(context, ledger, day)
+        checks, notes, matured = _look(context, ledger, day)
+        said = plain(matured)
         alerts = alerts_of(checks, context.settings.monitoring)
         digest = _digest(checks, alerts)
         file = context.workspace.watched / f"{day.isoformat()}.json"
-        run_id = log_watch(context, day.isoformat(), digest, tuple(checks), alerts)
+        run_id = log_watch(context, day.isoformat(), digest, tuple(checks), alerts, said)
         posted, trouble = _post(context, day, digest, alerts, read_json(file) or {})
         kept = {
             "as_of": day.isoformat(),
@@ -118,13 +128,14 @@ def watch(context: Context, as_of: date | None = None) -> WatchReport:
             "alerts": [alert.to_dict() for alert in alerts],
             "checks": [check.to_dict() for check in checks],
             "notes": notes,
+            "said_against_seen": said,
             "posted": posted,
         }
         write_json(file, kept)
     error = error_of(context.settings.monitoring, sum(check.may_alarm for check in checks))
     return WatchReport(
-        day.isoformat(), alerts, tuple(checks), tuple(notes), error, posted, trouble, run_id,
-        stopwatch.seconds(),
+        day.isoformat(), alerts, tuple(checks), tuple(notes), matured, error, posted, trouble,
+        run_id, stopwatch.seconds(),
     )  # fmt: skip
 
 
@@ -148,6 +159,7 @@ def _check_day(ledger: Ledger, day: date) -> None:
 
 
 def _look(context: Context, ledger: Ledger, day: date) -> Found:
+    """Look at data, and where there is a champion at features, scores and what became of them."""
     most = context.settings.monitoring.history_weeks
     number = day_number(day)
     checks: list[Check] = []
@@ -159,8 +171,12 @@ def _look(context: Context, ledger: Ledger, day: date) -> Found:
             found, said = data_checks(read_weeks(path, table, number, first, most), number)
             checks += found
             notes += said
+    if day >= ledger.last_day - timedelta(days=WEEK):
+        # Of a past day nobody knows which files there were.
+        checks += export_checks(ledger.manifest()["exports"])
     checks += returning_checks(ledger.orders_path, number, most)
-    return checks, notes
+    found, said, matured = answer_checks(context, ledger, day)
+    return [*checks, *found], [*notes, *said], matured
 
 
 def _digest(checks: list[Check], alerts: tuple[Alert, ...]) -> str:

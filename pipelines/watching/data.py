@@ -114,7 +114,7 @@ def _check(table: str, look: _Look, reading: Reading) -> Check:
         value=value,
         expected=expected,
         chance=reading.chance,
-        matters=far,
+        matters=bool(far),
         may_alarm=True,
         sentence=_sentence(kind, look.words, value, expected, lower, upper),
         lower=lower,
@@ -164,7 +164,7 @@ def _days(weeks: Weeks, as_of: int) -> Check | None:
         value=float(len(gone)),
         expected=float(nothing.sum()),
         chance=min(max(chance, _STALE), 1.0),
-        matters=len(gone) > 0,
+        matters=bool(len(gone)),
         may_alarm=True,
         sentence=(
             f"No row of {weeks.table} on {named}, where {usual:,.0f} a day are usual."

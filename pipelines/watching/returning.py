@@ -131,7 +131,7 @@ def _check(bought: _Bought, window: Window, as_of: int, weeks: int) -> Check | N
         value=value,
         expected=expected,
         chance=chance,
-        matters=abs(ratio - 1) >= MATTERS,
+        matters=bool(abs(ratio - 1) >= MATTERS),
         may_alarm=True,
         sentence=(
             f"Customers who came back {window.words}: {value:,.0f}, where {expected:,.0f} were to "

@@ -25,7 +25,12 @@ def experiment_name(context: Context) -> str:
 
 
 def log_watch(
-    context: Context, as_of: str, digest: str, checks: tuple[Check, ...], alerts: tuple[Alert, ...]
+    context: Context,
+    as_of: str,
+    digest: str,
+    checks: tuple[Check, ...],
+    alerts: tuple[Alert, ...],
+    matured: dict[str, Any] | None,
 ) -> str:
     """Keep what was seen on a day; the same again changes nothing. Gives the run's id."""
     import mlflow  # noqa: PLC0415 - takes seconds to import
@@ -49,6 +54,8 @@ def log_watch(
     client.set_tag(run_id, NOTE, told or "Nothing to tell.")
     client.set_tag(run_id, "alarms", ", ".join(alert.key for alert in alarms)[:5000])
     client.log_dict(run_id, {"checks": [check.to_dict() for check in checks]}, "checks.json")
+    if matured is not None:
+        client.log_dict(run_id, matured, "said_against_seen.json")
     client.set_tag(run_id, DIGEST, digest)
     client.set_terminated(run_id)
     return run_id

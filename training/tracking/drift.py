@@ -7,6 +7,7 @@ is usually taken for some shift and 0.25 for much (Siddiqi 2006, "Credit Risk Sc
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ def since_champion(
 ) -> Drift | None:
     """Compare with the champion; None where there is none, or none that left its population."""
     champion = registry.champion()
-    if champion is None or (then := _population_of(champion, registry)) is None:
+    if champion is None or (then := population_of(champion, registry)) is None:
         return None
     psi = {
         name: index(then.features[name].shares, then.features[name].shares_of(training.today[name]))
@@ -112,7 +113,8 @@ def _absent(name: str, then: Population, now: Population) -> bool:
     return then.features[name].shares[-1] == 1 == now.features[name].shares[-1]
 
 
-def _population_of(champion: ScorerVersion, registry: Registry) -> Population | None:
+def population_of(champion: ScorerVersion, registry: Registry) -> Population | None:
+    """The customers of a champion's day, as its training left them; None where it left none."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     import mlflow  # noqa: PLC0415 - takes seconds to import
@@ -128,8 +130,12 @@ def _population_of(champion: ScorerVersion, registry: Registry) -> Population | 
         return None
     if FILE not in left:
         return None
-    text = mlflow.artifacts.load_text(f"runs:/{champion.run_id}/{FILE}")
-    return Population.from_dict(json.loads(text))
+    with tempfile.TemporaryDirectory() as place:
+        # Whoever asks need not have told MLflow where its server is.
+        found = mlflow.artifacts.download_artifacts(
+            run_id=champion.run_id, artifact_path=FILE, dst_path=place, tracking_uri=registry.uri
+        )
+        return Population.from_dict(json.loads(Path(found).read_text(encoding="utf-8")))
 
 
 def _says_now(
