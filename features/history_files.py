@@ -87,9 +87,28 @@ class HistoryFiles:
         with replacing_folder(self._path(as_of)) as folder:
             with ExitStack() as files:
                 yield HistoryWriter(folder, files)
-            write_json(folder / _SEAL, {_KEY: self.key_of(as_of), _FILES: _digests(folder)})
+            self._sealed(folder, as_of)
         for day in sorted(self._days(), key=lambda day: (self._is_known(day), day))[:-_KEPT]:
             shutil.rmtree(self._path(day))
+
+    def days(self) -> list[date]:
+        """List the days of which there is a history, whatever it is of."""
+        return sorted(self._days())
+
+    def holds(self, as_of: date) -> bool:
+        """Whether a day's history is of what is now known, and as it was written."""
+        return self._holds(as_of)
+
+    def tables(self, as_of: date) -> list[Path]:
+        """List the files of a day's history."""
+        return sorted(self._path(as_of).glob("*.parquet"))
+
+    def seal(self, as_of: date) -> None:
+        """Say that a day's history, as its files are, is of what is now known."""
+        self._sealed(self._path(as_of), as_of)
+
+    def _sealed(self, folder: Path, as_of: date) -> None:
+        write_json(folder / _SEAL, {_KEY: self.key_of(as_of), _FILES: _digests(folder)})
 
     def _path(self, as_of: date) -> Path:
         return self.folder / as_of.isoformat()

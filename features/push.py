@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from features.days import day_number, day_of
 from features.errors import ConflictError, InputError
+from features.forgotten import RULE, Forgotten
 from features.ingest.cleaning import clean
 from features.ingest.codes import IdType, as_integers
 from features.ingest.contract import CONTRACT, TABLES, Table
@@ -39,6 +40,7 @@ _REMEDIES = REASONS | {
     "not_an_integer_id": "customers of this workspace are named by integers; ingest a file with "
     "other ids first",
     "in_the_future": "an event is pushed when it has happened",
+    RULE: "this person was erased from here; `lifecycle forget --lift` lets them come back",
 }
 
 
@@ -88,6 +90,7 @@ class Pusher:
         self._workspace = workspace
         self._settings = settings
         self._ledger = Ledger(workspace)
+        self._forgotten = Forgotten(workspace)
         self._store: FeatureStore | None = None
 
     def prepare(self) -> None:
@@ -127,10 +130,11 @@ class Pusher:
         digest = _digest(name, rows)
         key = _key(idempotency_key or digest)
         id_type = self._ledger.customer_id_type
-        accepted, rejected = judge(name, rows, id_type, until, self._settings.data)
         store = self._opened()
         log = store.pushed.log
         with log.locked():
+            # Whoever erases somebody holds the log, so that no event of theirs comes in behind.
+            accepted, rejected = self._judged(name, rows, id_type, until)
             found = log.find(key)
             if found is not None and found.digest != digest:
                 raise ConflictError(
@@ -183,11 +187,13 @@ class Pusher:
             An event cannot be a fact, or is another customer's.
         """
         id_type = self._ledger.customer_id_type
+        if self._forgotten.holds(customer):
+            return None, until
         clean: dict[Table, pl.DataFrame] = {}
         for name, rows in events.items():
             table = _table(name)
             own = [_own(table, place, row, customer) for place, row in enumerate(rows, 1)]
-            kept, rejected = judge(table, own, id_type, until, self._settings.data)
+            kept, rejected = self._judged(table, own, id_type, until)
             if rejected:
                 first = rejected[0]
                 raise InputError(f"{table}, row {first.row}: {first.reason}; {first.remedy}")
@@ -203,6 +209,11 @@ class Pusher:
         ]
         day = max(known, default=until)
         return store.pushed.rows({customer: day}, clean), day
+
+    def _judged(
+        self, table: Table, rows: Sequence[Row], id_type: IdType, until: date
+    ) -> tuple[pl.DataFrame, list[Rejected]]:
+        return judge(table, rows, id_type, until, self._settings.data, self._forgotten)
 
     def _events(
         self, table: Table, rows: pl.DataFrame, id_type: IdType, until: date
@@ -255,7 +266,12 @@ class Pusher:
 
 
 def judge(
-    table: Table, rows: Sequence[Row], id_type: IdType, until: date, settings: DataSettings
+    table: Table,
+    rows: Sequence[Row],
+    id_type: IdType,
+    until: date,
+    settings: DataSettings,
+    forgotten: Forgotten | None = None,
 ) -> tuple[pl.DataFrame, list[Rejected]]:
     """Clean events as the rows of a file are cleaned.
 
@@ -289,6 +305,14 @@ def judge(
             for place, value in zip(places, kept[name], strict=True):
                 if value is not None and as_integers(pl.Series([value])) is None:
                     refused.setdefault(place, "not_an_integer_id")
+    if forgotten:
+        barred = forgotten.barred(kept["customer_id"], kept["event_day"])
+        for place, gone in zip(places, barred, strict=True):
+            if gone:
+                refused[place] = RULE
+        for name in id_columns(table)[1:]:
+            nobody = forgotten.barred(kept[name])
+            kept = kept.with_columns(pl.when(~nobody).then(pl.col(name)).alias(name))
     good = pl.Series([place not in refused for place in places], dtype=pl.Boolean)
     return kept.filter(good), [
         Rejected(place, reason, _REMEDIES[reason].format(column="the column"))

@@ -19,6 +19,7 @@ from typing import Any, cast
 import polars as pl
 import sqlalchemy as sa
 
+from features.forgotten import Forgotten
 from features.ingest.contract import CONTRACT, TABLES, Table
 from features.ingest.moments import UTC_MOMENT
 from features.ingest.schemas import clean_schema
@@ -29,9 +30,10 @@ from features.workspace import Workspace
 
 _MANY = 500
 """Customers asked for at once."""
+_FILE = "sqlite:///"
 _SCHEMA = sa.MetaData()
 _NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-_PUSHES = sa.Table(
+PUSHES = sa.Table(
     "lifecycle_pushes",
     _SCHEMA,
     sa.Column("push_id", _NUMBER, primary_key=True, autoincrement=True),
@@ -42,7 +44,7 @@ _PUSHES = sa.Table(
     sa.Column("answer", sa.Text, nullable=False),
     sa.UniqueConstraint("project", "idempotency_key"),
 )
-_EVENTS = sa.Table(
+EVENTS = sa.Table(
     "lifecycle_events",
     _SCHEMA,
     sa.Column("sequence", _NUMBER, primary_key=True, autoincrement=True),
@@ -53,7 +55,7 @@ _EVENTS = sa.Table(
     sa.Index("lifecycle_events_of_a_push", "push_id"),
     sa.Index("lifecycle_events_in_order", "project", "sequence"),
 )
-_TOUCHED = sa.Table(
+TOUCHED = sa.Table(
     "lifecycle_touched",
     _SCHEMA,
     sa.Column("project", sa.Text, nullable=False),
@@ -102,7 +104,8 @@ class PushLog:
         self._path = workspace.data / "pushes.db"
         self._lock = workspace.feast / ".online.lock"
         self._url = settings.push_log
-        self._project = project_name(workspace, settings)
+        self._forgotten = Forgotten(workspace)
+        self.project = project_name(workspace, settings)
         self._engine: sa.Engine | None = None
         self._held = threading.local()
 
@@ -118,25 +121,27 @@ class PushLog:
             fcntl.flock(handle, fcntl.LOCK_EX)
             if self._url is not None and not self._url.startswith("sqlite"):
                 # Machines that share the log do not share the file.
-                connection = held.enter_context(self._begin())
+                connection = held.enter_context(self.begin())
                 connection.execute(
                     sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"),
-                    {"name": f"lifecycle {self._project}"},
+                    {"name": f"lifecycle {self.project}"},
                 )
-            elif self._there():
+            elif self.there():
                 # A file is opened once for all that is asked of it meanwhile, not for each.
                 held.enter_context(self._holding())
             yield
 
     def find(self, key: str) -> Logged | None:
         """Find a push by its idempotency key."""
-        if not self._there():
+        if not self.there():
             return None
-        columns = (_PUSHES.c.push_id, _PUSHES.c.digest, _PUSHES.c.done, _PUSHES.c.answer)
-        with self._begin() as connection:
+        columns = (PUSHES.c.push_id, PUSHES.c.digest, PUSHES.c.done, PUSHES.c.answer)
+        # A key that named somebody who was erased since is kept as a hash.
+        keys = [key, self._forgotten.keyed(key)] if self._forgotten else [key]
+        with self.begin() as connection:
             found = connection.execute(
                 sa.select(*columns).where(
-                    _PUSHES.c.project == self._project, _PUSHES.c.idempotency_key == key
+                    PUSHES.c.project == self.project, PUSHES.c.idempotency_key.in_(keys)
                 )
             ).first()
         return None if found is None else Logged(found[0], found[1], found[2], json.loads(found[3]))
@@ -149,34 +154,34 @@ class PushLog:
         int
             The push, to be named when it is done.
         """
-        with self._begin() as connection:
+        with self.begin() as connection:
             push_id = connection.execute(
-                _PUSHES.insert()
+                PUSHES.insert()
                 .values(
-                    project=self._project,
+                    project=self.project,
                     idempotency_key=key,
                     digest=digest,
                     done=False,
                     answer=json.dumps(answer),
                 )
-                .returning(_PUSHES.c.push_id)
+                .returning(PUSHES.c.push_id)
             ).scalar_one()
             for event in events:
                 sequence = connection.execute(
-                    _EVENTS.insert()
+                    EVENTS.insert()
                     .values(
-                        project=self._project,
+                        project=self.project,
                         push_id=push_id,
                         name=event.table,
                         content=json.dumps(event.content, sort_keys=True),
                     )
-                    .returning(_EVENTS.c.sequence)
+                    .returning(EVENTS.c.sequence)
                 ).scalar_one()
                 connection.execute(
-                    _TOUCHED.insert(),
+                    TOUCHED.insert(),
                     [
                         {
-                            "project": self._project,
+                            "project": self.project,
                             "customer_id": customer,
                             "sequence": sequence,
                             "as_of_day": event.as_of_day,
@@ -189,41 +194,41 @@ class PushLog:
     def finish(self, push_id: int, answer: Mapping[str, Any] | None = None) -> None:
         """Say that what follows from a push is online, and maybe what was answered."""
         said = {} if answer is None else {"answer": json.dumps(answer)}
-        with self._begin() as connection:
+        with self.begin() as connection:
             connection.execute(
-                _PUSHES.update().where(_PUSHES.c.push_id == push_id).values(done=True, **said)
+                PUSHES.update().where(PUSHES.c.push_id == push_id).values(done=True, **said)
             )
 
     def unfinished(self) -> list[int]:
         """List the pushes of which nobody knows that they are online: somebody died over them."""
-        if not self._there():
+        if not self.there():
             return []
-        with self._begin() as connection:
+        with self.begin() as connection:
             found = connection.execute(
-                sa.select(_PUSHES.c.push_id).where(
-                    _PUSHES.c.project == self._project, _PUSHES.c.done.is_(False)
+                sa.select(PUSHES.c.push_id).where(
+                    PUSHES.c.project == self.project, PUSHES.c.done.is_(False)
                 )
             )
             return [row[0] for row in found]
 
     def last(self) -> int:
         """The newest sequence number, 0 where there is none."""
-        if not self._there():
+        if not self.there():
             return 0
-        with self._begin() as connection:
+        with self.begin() as connection:
             found = connection.execute(
-                sa.select(sa.func.max(_EVENTS.c.sequence)).where(_EVENTS.c.project == self._project)
+                sa.select(sa.func.max(EVENTS.c.sequence)).where(EVENTS.c.project == self.project)
             ).scalar()
         return int(found or 0)
 
     def touched_by(self, pushes: Sequence[int]) -> list[str]:
         """List the customers whose features some pushes changed."""
-        with self._begin() as connection:
+        with self.begin() as connection:
             found = connection.execute(
-                sa.select(_TOUCHED.c.customer_id)
+                sa.select(TOUCHED.c.customer_id)
                 .distinct()
-                .join(_EVENTS, _EVENTS.c.sequence == _TOUCHED.c.sequence)
-                .where(_TOUCHED.c.project == self._project, _EVENTS.c.push_id.in_(pushes))
+                .join(EVENTS, EVENTS.c.sequence == TOUCHED.c.sequence)
+                .where(TOUCHED.c.project == self.project, EVENTS.c.push_id.in_(pushes))
             )
             return sorted(row[0] for row in found)
 
@@ -246,23 +251,23 @@ class PushLog:
         dict
             Customer to the day that their row is of, ``day`` or later.
         """
-        if not self._there():
+        if not self.there():
             return {}
-        mine = _TOUCHED.c.project == self._project
-        newer = sa.or_(_TOUCHED.c.sequence > sequence, _TOUCHED.c.as_of_day > day)
+        mine = TOUCHED.c.project == self.project
+        newer = sa.or_(TOUCHED.c.sequence > sequence, TOUCHED.c.as_of_day > day)
         query = (
-            sa.select(_TOUCHED.c.customer_id, sa.func.max(_TOUCHED.c.as_of_day))
+            sa.select(TOUCHED.c.customer_id, sa.func.max(TOUCHED.c.as_of_day))
             .where(mine, newer)
-            .group_by(_TOUCHED.c.customer_id)
+            .group_by(TOUCHED.c.customer_id)
         )
-        with self._begin() as connection:
+        with self.begin() as connection:
             if customers is None:
                 found = list(connection.execute(query))
             else:
                 found = [
                     row
                     for some in _batches(customers)
-                    for row in connection.execute(query.where(_TOUCHED.c.customer_id.in_(some)))
+                    for row in connection.execute(query.where(TOUCHED.c.customer_id.in_(some)))
                 ]
         return {customer: max(as_of or day, day) for customer, as_of in found}
 
@@ -281,14 +286,14 @@ class PushLog:
         polars.DataFrame
             As ``clean_schema``, ids as text.
         """
-        with self._begin() as connection:
+        with self.begin() as connection:
             found = {
                 sequence: content
                 for some in _batches(customers)
                 for sequence, content in connection.execute(
                     self._contents(table, after, until)
-                    .join(_TOUCHED, _TOUCHED.c.sequence == _EVENTS.c.sequence)
-                    .where(_TOUCHED.c.project == self._project, _TOUCHED.c.customer_id.in_(some))
+                    .join(TOUCHED, TOUCHED.c.sequence == EVENTS.c.sequence)
+                    .where(TOUCHED.c.project == self.project, TOUCHED.c.customer_id.in_(some))
                 )
             }
         return _frame(table, [found[sequence] for sequence in sorted(found)])
@@ -302,7 +307,7 @@ class PushLog:
         tables: dict[Table, pl.DataFrame] = {}
         for table in TABLES:
             query = self._contents(table, after, until)
-            with self._begin() as connection:
+            with self.begin() as connection:
                 found = {row[0]: row[1] for row in connection.execute(query)}
             if not found:
                 continue
@@ -317,11 +322,11 @@ class PushLog:
         return tables
 
     def _contents(self, table: Table, after: int, until: int | None) -> sa.Select[Any]:
-        return sa.select(_EVENTS.c.sequence, _EVENTS.c.content).where(
-            _EVENTS.c.project == self._project,
-            _EVENTS.c.name == table,
-            _EVENTS.c.sequence > after,
-            *([] if until is None else [_EVENTS.c.sequence <= until]),
+        return sa.select(EVENTS.c.sequence, EVENTS.c.content).where(
+            EVENTS.c.project == self.project,
+            EVENTS.c.name == table,
+            EVENTS.c.sequence > after,
+            *([] if until is None else [EVENTS.c.sequence <= until]),
         )
 
     @contextmanager
@@ -333,12 +338,20 @@ class PushLog:
             finally:
                 self._held.connection = None
 
-    def _there(self) -> bool:
+    def there(self) -> bool:
         """Whether there is a log at all: an embedded one begins with the first push."""
         return self._url is not None or self._path.is_file()
 
+    @property
+    def file(self) -> Path | None:
+        """The file of an embedded log; None on a server."""
+        if self._url is None:
+            return self._path
+        return Path(self._url.removeprefix(_FILE)) if self._url.startswith(_FILE) else None
+
     @contextmanager
-    def _begin(self) -> Iterator[sa.Connection]:
+    def begin(self) -> Iterator[sa.Connection]:
+        """Begin a transaction, on the connection that holds the log where one does."""
         held: sa.Connection | None = getattr(self._held, "connection", None)
         if held is None:
             with self._opened().begin() as connection:
@@ -359,7 +372,7 @@ def _open(url: str) -> sa.Engine:
 
 
 def _open_file(url: str) -> sa.Engine:
-    Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    Path(url.removeprefix(_FILE)).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": 60})
 
     @sa.event.listens_for(engine, "connect")

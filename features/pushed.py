@@ -87,6 +87,25 @@ class PushedRows:
                         tables.append(table.filter(pc.is_in(keys, pa.array(of_day, keys.type))))
         return pa.concat_tables(tables).combine_chunks()
 
+    def on_days(self, customers: Sequence[Customer], days: Sequence[date]) -> dict[date, pa.Table]:
+        """Compute some customers' rows on each of some days, by what the ledger holds of them.
+
+        Returns
+        -------
+        dict
+            Day to rows as of a snapshot; without the customers of whom nothing was known then.
+        """
+        found: dict[date, pa.Table] = {}
+        if not customers or not days:
+            return found
+        facts = self._facts(list(customers), {}, self._ledger.tables)
+        with engine("polars") as opened:
+            frames: dict[Opened, Frame] = {t: _frame(opened, rows) for t, rows in facts.items()}
+            for day, table, _ in compute(opened, frames, sorted(days), self._rules):
+                keys = table[JOIN_KEY]
+                found[day] = table.filter(pc.is_in(keys, pa.array(list(customers), keys.type)))
+        return found
+
     def referrers(self, customers: Sequence[Customer]) -> dict[Customer, list[Customer]]:
         """List those who are said to have brought each of some customers, where there are any."""
         rows = self._facts(list(customers), {}, ("customers",)).get("customers")

@@ -57,6 +57,12 @@ def project_name(workspace: Workspace, settings: StoreSettings) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def generations(workspace: Workspace) -> list[str]:
+    """List the writings of the online store that may be in Redis."""
+    listed: list[str] = read_json(workspace.feast / _GENERATIONS) or []
+    return listed
+
+
 @dataclass(frozen=True)
 class Repository:
     """Feast's settings for one workspace, and one schema of its snapshots."""
@@ -117,8 +123,8 @@ class Repository:
     def begin(self, state: OnlineState) -> Any:  # noqa: ANN401 - Feast is untyped
         """Open Feast over a new writing of the online store, which nobody reads yet."""
         if self.settings.online == "redis":
-            listed = read_json(self.workspace.feast / _GENERATIONS) or []
-            write_json(self.workspace.feast / _GENERATIONS, [*listed, state.generation])
+            listed = [*generations(self.workspace), state.generation]
+            write_json(self.workspace.feast / _GENERATIONS, listed)
         return self.open(state, fresh=True)
 
     def delete_generations(self, keep: Sequence[OnlineState | None]) -> None:
@@ -138,7 +144,7 @@ class Repository:
         config = feast.RepoConfig(
             repo_path=self.workspace.feast.resolve(), **self._config(None, secret=True)
         )
-        listed: list[str] = read_json(self.workspace.feast / _GENERATIONS) or []
+        listed = generations(self.workspace)
         for generation in set(listed) - set(keep):
             # Some keys at a time, so that no reader waits for long.
             for _ in delete_generation(config, generation):

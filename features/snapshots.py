@@ -119,9 +119,8 @@ def ensure_snapshots(
     missing = [day for day, key in keys.items() if stored_key(paths[day]) != key]
     if not missing:
         return []
-    histories = HistoryFiles(
-        workspace.features / f"history_v{catalogue.VERSION}_{ledger.customer_id_type}_ids",
-        lambda day: snapshot_key(ledger, day, engine_name, rules),
+    histories = histories_of(
+        workspace, ledger, lambda day: snapshot_key(ledger, day, engine_name, rules)
     )
     start = histories.newest(missing[0])
     tables = tables_of(ledger)
@@ -141,6 +140,14 @@ def ensure_snapshots(
                 if progress is not None:
                     progress(done, len(parts) * len(missing))
     return missing
+
+
+def histories_of(
+    workspace: Workspace, ledger: Ledger, key_of: Callable[[date], str]
+) -> HistoryFiles:
+    """Find what orders added up to, of the catalogue and the ids of now."""
+    folder = workspace.features / f"history_v{catalogue.VERSION}_{ledger.customer_id_type}_ids"
+    return HistoryFiles(folder, key_of)
 
 
 def known_customers(workspace: Workspace, ledger: Ledger, as_of: date) -> pa.Array:

@@ -118,6 +118,11 @@ class Workspace:
         """What each day's watch over data and predictions saw, a file a day; it names nobody."""
         return self.root / "watched"
 
+    @property
+    def privacy(self) -> Path:
+        """Who was erased, as keyed hashes, and the receipts of it."""
+        return self.root / "privacy"
+
     def exists(self) -> bool:
         """Whether a workspace has been created here."""
         return self.marker.is_file()

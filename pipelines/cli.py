@@ -1082,6 +1082,58 @@ def handbook(
 
 
 @verb()
+@click.argument("ids", nargs=-1)
+@click.option("--file", type=FILE, help="Ids, one a line, or a CSV with the column customer_id.")
+@click.option("--why", default="", help="For the receipt; needed.")
+@click.option("--by", help="Who does it; default the user of this process.")
+@click.option("--bar-unknown", is_flag=True, help="Keep also those out later who are unknown here.")
+@click.option(
+    "--delivered", multiple=True, help="PostgreSQL that scores were sent to, with its password."
+)
+@click.option("--lift", "lifts", is_flag=True, help="Let who was erased be a customer again.")
+@click.option("--since", type=DAY, help="With --lift: facts from this day on; default today.")
+@click.option("--show", "request", help="Print the receipt of a former request.")
+def forget(
+    context: Context,
+    terminal: Terminal,
+    _: Path | None,
+    lifts: bool,
+    since: date | None,
+    request: str | None,
+    **given: Any,  # noqa: ANN401 - the job's own arguments
+) -> dict[str, Any]:
+    """Erase persons from everything that this installation holds, and keep them out.
+
+    Facts, features, scores, decisions, plans, what is online: docs/privacy.md lists it all. A later
+    file or event of the same persons is left out. The receipt names nobody, and says what was not
+    reached. Cut short, the same again, or `lifecycle forget` alone, finishes it.
+
+    \b
+    lifecycle forget 17850 --why "asked by letter of 3 May"
+    lifecycle forget --file ids.csv --why "requests of May"
+    lifecycle forget 17850 --lift --why "ordered again, and agreed"
+    """
+    from pipelines.forget import Wish, lift, show  # noqa: PLC0415
+    from pipelines.forget import forget as job  # noqa: PLC0415
+    from pipelines.privacy.receipt import Receipts  # noqa: PLC0415
+
+    if request is not None:
+        receipt = Receipts(context.workspace).require(request)
+        for sentence in receipt.sentences():
+            terminal.note(sentence)
+        return receipt.to_dict()
+    wish = Wish(**given)
+    if lifts:
+        lifted = lift(context, wish, since)
+        terminal.note(f"{lifted.lifted} may come back, with what happens from {lifted.since} on")
+        return lifted.to_dict()
+    with terminal.progress():
+        report = job(context, wish)
+    show(terminal, report)
+    return report.to_dict()
+
+
+@verb()
 @click.option("--as-of", type=DAY, help="Day that it speaks of; default the last of the data.")
 @click.option(
     "--period",
@@ -1336,6 +1388,7 @@ for command in (
     replay,
     simulate,
     report,
+    forget,
     handbook,
     key,
     demo,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from features.errors import InputError, WorkspaceError
 from features.scores import scored_days, scores_path
 from features.workspace import Workspace, replacing
 from pipelines.context import Context
+from serving.deliveries import Deliveries
 from serving.exports.changes import Changes, changes_between
 from serving.exports.ledger import ExportLedger
 from serving.exports.mapping import CHANGE, WATCHED, Mapping, load_mapping
@@ -95,6 +96,7 @@ def export(
                 written.extend(name for name in names if name not in known)
                 yield batch.filter(pa.array([name not in known for name in names]))
 
+        Deliveries(context.workspace).note_file("export", out, datetime.now(UTC))
         rows = _write(out, mapping, fresh_only())
         exported.note(written, out.name)
     return ExportReport(

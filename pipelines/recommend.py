@@ -32,6 +32,7 @@ from pipelines.plan_words import (
     title,
 )
 from serving.decisions.archive import keep_file
+from serving.deliveries import Deliveries
 from serving.exports.mapping import load_mapping
 from serving.plan.crm import write_for_crm
 from serving.plan.kept import KeptPlan, KeptPlans, checked_campaign
@@ -156,6 +157,7 @@ def recommend(context: Context, wish: Wish) -> RecommendReport:
         with replacing(page) as temporary:
             temporary.write_text(plan_page(kept.report), encoding="utf-8")
         if wish.out is not None:
+            Deliveries(context.workspace).note_file("recommend", wish.out, datetime.now(UTC))
             write_for_crm(kept.file, wish.out, mapping)
     return RecommendReport(
         campaign, kept.version, day.isoformat(), computed, kept.report, str(kept.file), str(page),

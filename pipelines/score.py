@@ -28,6 +28,7 @@ from pipelines.context import Context, Stopwatch
 from pipelines.features import put_online
 from serving.batch import CHUNK, score_batch, score_schema
 from serving.decisions.archive import keep_file
+from serving.deliveries import Deliveries
 from serving.delivery import Delivered, check_file, deliver_file, is_database
 from serving.former_stages import DayStages, FormerStages
 from serving.reasons import Reasons
@@ -216,8 +217,11 @@ def write_day(
 
 
 def _deliver(context: Context, path: Path, out: str, table: str) -> Delivered:
+    deliveries, now = Deliveries(context.workspace), datetime.now(UTC)
     if not is_database(out):
+        deliveries.note_file("score", check_file(out), now)
         return deliver_file(path, check_file(out))
+    deliveries.note_database("score", out, table, now)
     from serving.postgres import deliver_rows  # noqa: PLC0415 - an extra
 
     project = project_name(context.workspace, context.settings.stores)

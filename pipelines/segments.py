@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from pipelines.context import Context, Stopwatch
 from pipelines.score import score
 from pipelines.slices import attributes_on, slice_by
 from serving.cluster_words import describe
+from serving.deliveries import Deliveries
 from serving.delivery import check_file, deliver_file
 from serving.sentences import LANGUAGES, Language
 from training.prior import column
@@ -120,6 +121,7 @@ def segment(
     with replacing(path) as temporary:
         rows.select(KEPT).write_parquet(temporary)
     if out is not None:
+        Deliveries(context.workspace).note_file("segments", out, datetime.now(UTC))
         deliver_file(path, check_file(str(out)))
     sensitive = context.settings.data.sensitive_attributes
     slices, left_out = slice_by(rows, attributes, sensitive, by)

@@ -8,7 +8,7 @@ who are not among the day's scores any more are removed in the transaction that 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from io import BytesIO
@@ -67,6 +67,39 @@ def deliver_rows(
     with _connected(url) as connection:
         run = _Run(connection, table, project, key, schema, pq.read_metadata(scores).num_rows)
         return run.finish(scores, say)
+
+
+def erase_delivered(url: str, project: str, customers: Sequence[str]) -> dict[str, int]:
+    """Delete the rows of some customers from every table that a workspace's scores were sent to.
+
+    Returns
+    -------
+    dict
+        Table to rows that are gone; a table that is gone itself is left out.
+
+    Raises
+    ------
+    ServerError
+        The database cannot be used.
+    """
+    found: dict[str, int] = {}
+    with _connected(url) as connection:
+        if connection.execute("SELECT to_regclass(%s)", (RUNS,)).fetchone()[0] is None:
+            return found
+        tables = connection.execute(
+            f"SELECT DISTINCT target FROM {RUNS} WHERE project = %s ORDER BY 1", (project,)
+        ).fetchall()
+        for (table,) in tables:
+            quoted = f'"{table}"'
+            if connection.execute("SELECT to_regclass(%s)", (quoted,)).fetchone()[0] is None:
+                continue
+            found[table] = connection.execute(
+                f"DELETE FROM {quoted} WHERE project = %s AND {JOIN_KEY}::text = ANY(%s)",
+                (project, list(customers)),
+            ).rowcount
+            # What was deleted stands in the file until the space is used again.
+            connection.execute(f"VACUUM {quoted}")
+    return found
 
 
 class _Run:

@@ -132,7 +132,8 @@ def check_sums(ledger: Ledger) -> None:
     kept = dict.fromkeys(ledger.tables, 0)
     for export in manifest["exports"]:
         counts = export["counts"]
-        assert counts["rows_in"] == counts["kept"] + counts["merged"] + counts["quarantined"]
+        aside = counts["quarantined"] + counts.get("forgotten", 0)
+        assert counts["rows_in"] == counts["kept"] + counts["merged"] + aside
         assert counts["kept"] >= 0 and counts["merged"] >= 0
         kept[export["table"]] += counts["kept"]
     for table in ledger.tables:

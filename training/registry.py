@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,29 @@ class Registry:
 
     def newest(self) -> ScorerVersion | None:
         """The version that was registered last, and wholly: its tags are written at the end."""
+        return max(self.versions(), key=lambda v: v.version, default=None)
+
+    def versions(self) -> list[ScorerVersion]:
+        """Every version that was wholly registered, the oldest first."""
         found = self._client.search_model_versions(f"name='{MODEL}'", max_results=1000)
         whole = (v for v in map(_version, found) if MANIFEST_TAG in v.tags)
-        return max(whole, key=lambda v: v.version, default=None)
+        return sorted(whole, key=lambda v: v.version)
+
+    def learned_days(self, version: ScorerVersion) -> tuple[date, ...]:
+        """The days whose customers a version learned from; none where its run is gone."""
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        try:
+            run = self._client.get_run(version.run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return ()
+            raise
+        for given in run.inputs.dataset_inputs:
+            if any(tag.value == "training" for tag in given.tags):
+                days = json.loads(given.dataset.profile)["snapshot_days"]
+                return tuple(map(date.fromisoformat, days))
+        return ()
 
     def version(self, number: int) -> ScorerVersion:
         """Find a version by its number.
@@ -194,16 +215,20 @@ class Registry:
         self._decide(version, REFUSED, why)
 
     def _decide(self, version: ScorerVersion, decision: str, why: str) -> None:
+        for key, value in ((DECISION, decision), (WHY, why)):
+            self.tag(version, key, value)
+
+    def tag(self, version: ScorerVersion, key: str, value: str) -> None:
+        """Note something on a version and its run."""
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
-        for key, value in ((DECISION, decision), (WHY, why)):
-            self._client.set_model_version_tag(MODEL, str(version.version), key, value)
-            try:
-                self._client.set_tag(version.run_id, key, value)
-            except MlflowException as error:
-                # The run may have been deleted, and the version be kept.
-                if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-                    raise
+        self._client.set_model_version_tag(MODEL, str(version.version), key, value)
+        try:
+            self._client.set_tag(version.run_id, key, value)
+        except MlflowException as error:
+            # The run may have been deleted, and the version be kept.
+            if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                raise
 
 
 def _version(found: Any) -> ScorerVersion:  # noqa: ANN401 - MLflow is untyped

@@ -11,10 +11,12 @@ from typing import Any, Final, cast
 import polars as pl
 
 from features.errors import InputError
+from features.forgotten import RULE, Forgotten
 from features.ingest.cleaning import Cleaned, after_observed_until, as_clean, clean
 from features.ingest.codes import IdType
 from features.ingest.columns import resolve_columns
 from features.ingest.contract import TABLES, Table
+from features.ingest.erased import refuse_nobody, without_forgotten
 from features.ingest.lines import product_flag, returns_without_sale
 from features.ingest.manifest import (
     MANIFEST_FORMAT,
@@ -76,8 +78,9 @@ class _Merge:
 class Edition:
     """A workspace's data with some exports more; nothing is written before :meth:`store`."""
 
-    def __init__(self, folder: DataFolder, settings: DataSettings) -> None:
+    def __init__(self, folder: DataFolder, settings: DataSettings, forgotten: Forgotten) -> None:
         self._folder = folder
+        self._forgotten = forgotten
         self._settings = settings
         self._before = folder.read_manifest()
         self._entries: list[dict[str, Any]] = list(self._before["exports"]) if self._before else []
@@ -106,6 +109,9 @@ class Edition:
         if self._holds(table, key):
             return Outcome(table, self._again(export, key), changed=False, replaced=False)
         cleaned = clean(table, export.raw, export.mapping, self._settings)
+        cleaned = without_forgotten(table, cleaned, self._forgotten)
+        if all(entry["table"] != table for entry in self._entries):
+            refuse_nobody(table, cleaned)
         return self._take(export, key, columns, cleaned)
 
     def add_clean(self, table: Table, rows: pl.DataFrame, source: str, digest: str) -> Outcome:
@@ -292,7 +298,7 @@ class Edition:
             with replacing_folder(folder) as temporary:
                 write_parquet(merge.rows, temporary / files[0].name)
                 write_parquet(merge.days, temporary / files[1].name)
-        totals = _totals(table, merge.rows)
+        totals = totals_of(table, merge.rows)
         return {"folder": folder.name, "totals": totals, **self._rules(table)}
 
 
@@ -323,11 +329,12 @@ def _entry(
 def _with_added(entry: Mapping[str, Any], added: int) -> dict[str, Any]:
     """Split an export's readable rows into those it added and those that were there already."""
     counts = entry["counts"]
-    readable = counts["rows_in"] - counts["quarantined"]
+    readable = counts["rows_in"] - counts["quarantined"] - counts.get(RULE, 0)
     return {**entry, "counts": {**counts, "kept": added, "merged": readable - added}}
 
 
-def _totals(table: Table, rows: pl.DataFrame) -> dict[str, Any]:
+def totals_of(table: Table, rows: pl.DataFrame) -> dict[str, Any]:
+    """Sum up a merged table for the manifest."""
     totals: dict[str, Any] = {
         "lines" if table == "orders" else "rows": rows.height,
         "customers": rows["customer_id"].n_unique(),

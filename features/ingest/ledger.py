@@ -10,6 +10,7 @@ from typing import Any, cast
 import polars as pl
 
 from features.errors import WorkspaceError
+from features.forgotten import Forgotten
 from features.ingest.codes import IdType
 from features.ingest.contract import TABLES, Table
 from features.ingest.edition import Edition, Export
@@ -34,6 +35,7 @@ class Ledger:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self._folder = DataFolder(workspace.data)
+        self._forgotten = Forgotten(workspace)
 
     def add_export(
         self,
@@ -73,7 +75,7 @@ class Ledger:
 
     def add_exports(self, exports: Iterable[Export], settings: DataSettings) -> list[IngestReport]:
         """Add several exports, all or, where one is refused, none; see :meth:`add_export`."""
-        edition = Edition(self._folder, settings)
+        edition = Edition(self._folder, settings, self._forgotten)
         outcomes = [edition.add(export) for export in exports]
         manifest = edition.store()
         return [
@@ -96,7 +98,7 @@ class Ledger:
         settings: DataSettings,
     ) -> None:
         """Merge rows that were cleaned as they came; see ``Edition.add_clean``."""
-        edition = Edition(self._folder, settings)
+        edition = Edition(self._folder, settings, self._forgotten)
         for table, rows in tables.items():
             edition.add_clean(table, rows, source, digest)
         edition.store()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from features.forgotten import RULE
 from features.ingest.contract import CONTRACT, Table
 from features.ingest.quarantine import REASONS
 
@@ -26,12 +27,12 @@ _FAMILIES: Final = {
     "unbelievable_": "{} outside 1970 to 2100 (left empty)",
     "ambiguous_": "{} that may be thousands or a fraction (left empty: set data.decimal_mark)",
 }
-_HINTED: Final = ("undated", "unknown_kind")
+_HINTED: Final = ("undated", "unknown_kind", RULE)
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """The outcome of one ingest; ``rows_in == kept + merged + quarantined`` always."""
+    """The outcome of one ingest; ``rows_in == kept + merged + quarantined + forgotten`` always."""
 
     table: Table
     source: str
@@ -42,8 +43,8 @@ class IngestReport:
     """Whether this reading took the place of a former one of the same file."""
     counts: Mapping[str, int]
     """rows_in; kept: rows that this export added to the table; merged: rows that were there
-    already, or that replaced one which was; quarantined; rows per reason; and what is notable
-    among the readable rows."""
+    already, or that replaced one which was; quarantined; forgotten, where there are any: rows of
+    persons who were erased; rows per reason; and what is notable among the readable rows."""
     examples: Mapping[str, str]
     """For what is counted, the commonest text of the file that shows it."""
     money_e4: Mapping[str, int]
@@ -81,6 +82,8 @@ class IngestReport:
             f"{counts['merged']:,} {there}, {counts['quarantined']:,} quarantined"
             f"{self._reasons()}."
         )
+        if gone := counts.get(RULE):
+            said.append(f"Of persons who were erased, and not taken: {gone:,} {rows}.")
         if counts["quarantined"]:
             said.append(f"Quarantined rows are in {self.quarantine} of the workspace.")
         return said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -39,6 +39,7 @@ from pipelines.report.trade import trade
 from pipelines.report.words import Words
 from pipelines.report.worth import worth
 from pipelines.score import score, scores_key
+from serving.deliveries import Deliveries
 from serving.former_stages import FormerStages
 from serving.plan.kept import KeptPlans
 from serving.playbook import load_playbook
@@ -139,6 +140,7 @@ def customer_report(
     language = asked or settings.serving.language
     customer = look_at(context, named, as_of, language)
     words = Words(language, customer.currency, settings.serving.vocabulary)
+    Deliveries(context.workspace).note_file("report", out, datetime.now(UTC))
     with replacing(out) as temporary:
         page = customer_page(customer, words, _names(context, language))
         temporary.write_text(page, encoding="utf-8")

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from features import catalogue
 from features.errors import WorkspaceError
+from features.forgotten import Forgotten
 from features.workspace import replacing
 from serving.decisions.journal import SUFFIX, Decided, is_abandoned, read_journal
 
@@ -83,8 +84,9 @@ class Decision:
 class Archive:
     """The decisions of one workspace."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, forgotten: Forgotten | None = None) -> None:
         self.folder = folder
+        self._forgotten = forgotten
 
     def take(self, journal: Path) -> None:
         """Turn a closed journal into Parquet; a second time it gives the same file."""
@@ -94,13 +96,21 @@ class Archive:
         except FileNotFoundError:
             # Another process has taken it since it was closed.
             return
-        for row in rows:
+        for row in self._remembered(rows):
             by_day.setdefault(row["at"].date(), []).append(row)
         for day, of_day in by_day.items():
             table = pa.Table.from_pylist(of_day, SCHEMA).sort_by("customer_id")
             with replacing(self.folder / day.isoformat() / f"{journal.stem}.parquet") as file:
                 pq.write_table(table, file, compression="zstd", row_group_size=5_000)
         journal.unlink(missing_ok=True)
+
+    def _remembered(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Leave out who was erased since they were answered for."""
+        forgotten = self._forgotten
+        if not forgotten:
+            return rows
+        read = msgspec.json.decode
+        return [row for row in rows if not forgotten.holds(read(row["customer_id"]))]
 
     def tidy(self, today: date, keep_days: int) -> None:
         """Take what dead processes left, make one file of every day before, forget old days."""
@@ -124,7 +134,7 @@ class Archive:
 
     def of_customer(self, customer: int | str, most: int) -> list[Decision]:
         """List the newest answers about a customer, newest first, each decision once."""
-        name = _named(customer)
+        name = named(customer)
         found = [
             *self._stored((pl.col("customer_id") == name) & ~pl.col("shadow")),
             *(d for d in self._open() if d.customer_id == customer and not d.shadow),
@@ -207,7 +217,7 @@ def _rows(decided: Iterator[Decided]) -> Iterator[dict[str, Any]]:
         for place, customer in enumerate(one.customers):
             yield {
                 "decision_id": one.decision_ids[place],
-                "customer_id": _named(customer),
+                "customer_id": named(customer),
                 "at": at,
                 "request_id": one.request_id,
                 "route": one.route,
@@ -225,7 +235,8 @@ def _rows(decided: Iterator[Decided]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _named(customer: int | str | None) -> str:
+def named(customer: int | str | None) -> str:
+    """Write an id as the record keeps it."""
     return msgspec.json.encode(customer).decode()
 
 

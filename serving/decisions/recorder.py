@@ -6,16 +6,38 @@ import errno
 import logging
 import threading
 import time
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+import numpy as np
+
+from features.forgotten import Forgotten
+from features.workspace import replacing
 from serving.decisions.archive import Archive, Kept, keep_file
 from serving.decisions.journal import Decided, Journal
 
 ROTATE_SECONDS = 300.0
 ROTATE_BYTES = 64 * 1024 * 1024
 
+_ROTATE = "rotate"
+
 log = logging.getLogger("lifecycle.serving")
+
+
+def ask_to_rotate(folder: Path) -> None:
+    """Ask every server that keeps a record to turn what is open into Parquet, within a second."""
+    with replacing(folder / _ROTATE) as file:
+        file.write_text(uuid.uuid4().hex, encoding="ascii")
+
+
+def asked_to_rotate(folder: Path) -> str:
+    """Name what was asked last; empty where nothing was."""
+    try:
+        return (folder / _ROTATE).read_text(encoding="ascii")
+    except FileNotFoundError:
+        return ""
 
 
 class Recorder:
@@ -27,11 +49,15 @@ class Recorder:
         Of the record; several processes share it.
     keep_days
         How long decisions are kept.
+    forgotten
+        Who was erased, of whom nothing is kept.
     """
 
-    def __init__(self, folder: Path, keep_days: int) -> None:
-        self.archive = Archive(folder)
+    def __init__(self, folder: Path, keep_days: int, forgotten: Forgotten | None = None) -> None:
+        self.archive = Archive(folder, forgotten)
         self._folder = folder
+        self._forgotten = forgotten
+        self._asked = asked_to_rotate(folder)
         self._keep_days = keep_days
         # Made for the first decision: a disk that is full must not keep a server from starting.
         self._journal: Journal | None = None
@@ -55,13 +81,17 @@ class Recorder:
             self.archive.take(former.path)
 
     def append(self, decided: Decided) -> None:
-        """Keep one request's decisions.
+        """Keep one request's decisions, but for who was erased.
 
         Raises
         ------
         OSError
             The disk is full or out of reach.
         """
+        if self._forgotten:
+            decided = _remembered(decided, self._forgotten)
+            if not decided.customers:
+                return
         with self._swap:
             if self._journal is None:
                 self._journal = self._begun()
@@ -86,6 +116,12 @@ class Recorder:
         self._since = time.monotonic()
         return Journal(self._folder)
 
+    def _is_asked(self) -> bool:
+        """Whether another process wants to find in Parquet what stands in the open journal."""
+        asked = asked_to_rotate(self._folder)
+        new, self._asked = asked not in ("", self._asked), asked
+        return new
+
     def _run(self) -> None:
         while not self._stop.wait(1.0):
             try:
@@ -100,9 +136,24 @@ class Recorder:
         journal = self._journal
         if journal is not None:
             old = time.monotonic() - self._since > ROTATE_SECONDS
-            if old or journal.size > ROTATE_BYTES:
+            if old or journal.size > ROTATE_BYTES or self._is_asked():
                 self.rotate()
         today = datetime.now(UTC).date()
         if self._tidied != today.isoformat():
             self.archive.tidy(today, self._keep_days)
             self._tidied = today.isoformat()
+
+
+def _remembered(decided: Decided, forgotten: Forgotten) -> Decided:
+    """Leave out who was erased: they may be asked for by a row that stands in the request."""
+    kept = [place for place, one in enumerate(decided.customers) if not forgotten.holds(one)]
+    if len(kept) == len(decided.customers):
+        return decided
+    rows = np.frombuffer(decided.features, np.uint8).reshape(len(decided.customers), -1)
+    return msgspec.structs.replace(
+        decided,
+        customers=[decided.customers[place] for place in kept],
+        decision_ids=[decided.decision_ids[place] for place in kept],
+        answers=[decided.answers[place] for place in kept],
+        features=rows[kept].tobytes(),
+    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from starlette.applications import Starlette
 
+from features.forgotten import Forgotten
 from features.settings import Settings
 from features.workspace import Workspace
 from serving.decisions.recorder import Recorder
@@ -29,7 +30,8 @@ class Endpoint:
         serving, metrics = settings.serving, Metrics()
         recorder = None
         if serving.record_decisions:
-            recorder = Recorder(workspace.decisions, serving.decision_days)
+            forgotten = Forgotten(workspace)
+            recorder = Recorder(workspace.decisions, serving.decision_days, forgotten)
         live = Live(workspace, settings, recorder)
         desk = Desk(live, serving, metrics, recorder, workspace.scores)
         return cls(live, recorder, application(desk, serving, metrics))

@@ -42,6 +42,16 @@ class ExportLedger:
                 [(decision, file) for decision in decisions],
             )
 
+    def forget(self, decisions: Sequence[str]) -> int:
+        """Forget decisions, and that their customers were gone; gives how many were noted."""
+        named = [name for decision in decisions for name in (decision, f"gone {decision}")]
+        with self._opened() as database:
+            database.execute("PRAGMA secure_delete = ON")
+            return sum(
+                database.execute("DELETE FROM exported WHERE decision_id = ?", (name,)).rowcount
+                for name in named
+            )
+
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         database = sqlite3.connect(self._path)
