@@ -27,7 +27,7 @@ from pipelines.context import Context
 from training.answers import BASELINES, PRODUCT
 from training.contest_files import judged_file
 from training.plots.album import QUESTIONS
-from training.registry import MODEL
+from training.registry import MODEL, open_registry
 from training.tracking.drift import index
 from training.tracking.experiment import COLUMNS, address, open_experiment
 from training.tracking.note import COLUMNS as NOTED
@@ -205,9 +205,9 @@ def test_the_experiment_says_how_to_read_it_and_links_to_a_table_of_skills(
 
 def test_a_description_that_an_analyst_wrote_stays(client: Any, tracked: dict[str, Any]):
     workspace, settings = Workspace(tracked["root"]), Settings()
-    key, _ = open_experiment(client, workspace, settings, 30)
+    key, _ = open_experiment(client, open_registry(workspace, settings), workspace, settings, 30)
     client.set_experiment_tag(key, "mlflow.note.content", "Ours.")
-    again, _ = open_experiment(client, workspace, settings, 30)
+    again, _ = open_experiment(client, open_registry(workspace, settings), workspace, settings, 30)
     assert again == key
     assert client.get_experiment(key).tags["mlflow.note.content"] == "Ours."
 

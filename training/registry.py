@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import WorkspaceError
+from features.repository import project_name
 from features.servers import unreachable
 from features.settings import Settings
 from features.workspace import Workspace
@@ -18,6 +19,7 @@ from training.relocation import DATABASE, follow
 from training.succession import HEADING, How, Move, moves_in, tag_of, told
 
 MODEL = "lifecycle-scorer"
+"""Name of the registered model; on a server that others use too, the workspace's is added."""
 CHAMPION = "champion"
 SHADOW = "shadow"
 """Alias of a version that is scored beside the champion and not answered with."""
@@ -56,19 +58,37 @@ def open_registry(workspace: Workspace, settings: Settings) -> Registry:
     if settings.stores.tracking_uri is None:
         workspace.mlflow.mkdir(parents=True, exist_ok=True)
         follow(workspace.mlflow)
-    return Registry(tracking_uri(workspace, settings))
+        return Registry(tracking_uri(workspace, settings))
+    return Registry(tracking_uri(workspace, settings), project_name(workspace, settings.stores))
 
 
 class Registry:
-    """The scorer's versions and the alias that says which of them answers."""
+    """The scorer's versions and the alias that says which of them answers.
 
-    def __init__(self, uri: str) -> None:
+    Parameters
+    ----------
+    project
+        The workspace among others on one server; None where the registry is its own.
+
+    Attributes
+    ----------
+    model
+        Name of the registered model.
+    """
+
+    def __init__(self, uri: str, project: str | None = None) -> None:
         # MLflow reads these when it is first imported; it must neither call home nor colour logs.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow import MlflowClient  # noqa: PLC0415 - takes seconds to import
 
         self.uri = uri
+        self.project = project
+        self.model = MODEL if project is None else f"{MODEL}-{project}"
         self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    def named(self, experiment: str) -> str:
+        """Name an experiment so that another workspace's on the same server is another."""
+        return experiment if self.project is None else f"{experiment} ({self.project})"
 
     def newest(self) -> ScorerVersion | None:
         """The version that was registered last, and wholly: its tags are written at the end."""
@@ -76,7 +96,7 @@ class Registry:
 
     def versions(self) -> list[ScorerVersion]:
         """Every version that was wholly registered, the oldest first."""
-        found = self._client.search_model_versions(f"name='{MODEL}'", max_results=1000)
+        found = self._client.search_model_versions(f"name='{self.model}'", max_results=1000)
         whole = (v for v in map(_version, found) if MANIFEST_TAG in v.tags)
         return sorted(whole, key=lambda v: v.version)
 
@@ -107,7 +127,7 @@ class Registry:
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
         try:
-            return _version(self._client.get_model_version(MODEL, str(number)))
+            return _version(self._client.get_model_version(self.model, str(number)))
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 raise WorkspaceError(f"model version {number} is not registered any more") from None
@@ -125,7 +145,7 @@ class Registry:
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
         try:
-            return _version(self._client.get_model_version_by_alias(MODEL, alias))
+            return _version(self._client.get_model_version_by_alias(self.model, alias))
         except MlflowException as error:
             # An alias that is not set is INVALID_PARAMETER_VALUE, a model that is not there
             # RESOURCE_DOES_NOT_EXIST; anything else is a registry out of reach.
@@ -164,7 +184,7 @@ class Registry:
             )
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
-        folder = mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version.version}")
+        folder = mlflow.artifacts.download_artifacts(f"models:/{self.model}/{version.version}")
         return ScorerBundle.load(Path(folder) / "artifacts" / "bundle", version.tags[MANIFEST_TAG])
 
     def promote(
@@ -173,7 +193,7 @@ class Registry:
         """Move the champion alias, in one step, and note why on both versions and their runs."""
         former = self.champion()
         for key, value in tags.items():
-            self._client.set_model_version_tag(MODEL, str(version.version), key, value)
+            self._client.set_model_version_tag(self.model, str(version.version), key, value)
         self._move(version, former, "forced" if forced else "promoted", by, why)
         if former is not None and former.version != version.version:
             self._decide(former, FORMER, f"version {version.version} took its place: {why}")
@@ -187,24 +207,24 @@ class Registry:
         self, version: ScorerVersion, former: ScorerVersion | None, how: How, by: str, why: str
     ) -> None:
         self._decide(version, CHAMPION, why)
-        self._client.set_registered_model_alias(MODEL, CHAMPION, str(version.version))
+        self._client.set_registered_model_alias(self.model, CHAMPION, str(version.version))
         if former is not None and former.version == version.version:
             return
         now = datetime.now(UTC).replace(microsecond=0)
         before = former.version if former else None
         move = Move(now, version.version, before, how, by, why)
         moves = [*self.succession(), move]
-        self._client.set_registered_model_tag(MODEL, *tag_of(len(moves) - 1, move))
-        about = self._client.get_registered_model(MODEL).description or ABOUT_THE_MODEL
+        self._client.set_registered_model_tag(self.model, *tag_of(len(moves) - 1, move))
+        about = self._client.get_registered_model(self.model).description or ABOUT_THE_MODEL
         kept = about.partition(HEADING)[0].rstrip()
-        self._client.update_registered_model(MODEL, f"{kept}\n\n{told(moves)}")
+        self._client.update_registered_model(self.model, f"{kept}\n\n{told(moves)}")
 
     def succession(self) -> list[Move]:
         """Every move of the champion alias, the oldest first."""
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
         try:
-            return moves_in(self._client.get_registered_model(MODEL).tags)
+            return moves_in(self._client.get_registered_model(self.model).tags)
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return []
@@ -222,7 +242,7 @@ class Registry:
         """Note something on a version and its run."""
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
-        self._client.set_model_version_tag(MODEL, str(version.version), key, value)
+        self._client.set_model_version_tag(self.model, str(version.version), key, value)
         try:
             self._client.set_tag(version.run_id, key, value)
         except MlflowException as error:

@@ -35,7 +35,7 @@ def log_report(
     registry, settings = context.registry(), context.settings
     mlflow.set_tracking_uri(registry.uri)
     client = mlflow.MlflowClient(registry.uri, registry.uri)
-    name = f"{settings.data.name} lifecycle report"
+    name = registry.named(f"{settings.data.name} lifecycle report")
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         own = settings.stores.tracking_uri is None

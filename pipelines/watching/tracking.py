@@ -21,7 +21,7 @@ DIGEST = "digest"
 
 def experiment_name(context: Context) -> str:
     """Name the experiment by the data."""
-    return f"{context.settings.data.name} health"
+    return context.registry().named(f"{context.settings.data.name} health")
 
 
 def log_watch(

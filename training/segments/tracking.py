@@ -18,7 +18,7 @@ def log_segments(
 
     mlflow.set_tracking_uri(registry.uri)
     client = mlflow.MlflowClient(registry.uri, registry.uri)
-    name = f"{settings.data.name} segments"
+    name = registry.named(f"{settings.data.name} segments")
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         own = settings.stores.tracking_uri is None

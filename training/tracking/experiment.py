@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from features.settings import Settings
 from features.workspace import Workspace
+
+if TYPE_CHECKING:
+    from training.registry import Registry
 
 # Without it the UI opens the experiment as one of language models.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
@@ -34,6 +37,7 @@ def experiment_name(settings: Settings, horizon_days: int) -> str:
 
 def open_experiment(
     client: Any,  # noqa: ANN401 - MLflow is untyped
+    registry: Registry,
     workspace: Workspace,
     settings: Settings,
     horizon_days: int,
@@ -42,7 +46,7 @@ def open_experiment(
 
     A description that an analyst has changed stays.
     """
-    name = experiment_name(settings, horizon_days)
+    name = registry.named(experiment_name(settings, horizon_days))
     found = client.get_experiment_by_name(name)
     if found is None:
         own = settings.stores.tracking_uri is None

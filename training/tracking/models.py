@@ -15,7 +15,6 @@ from features import catalogue
 from training.bundle import NUMBERS, ScorerBundle
 from training.dataset import TREE_FEATURES
 from training.recipe import ALL_TASKS, Trees
-from training.registry import MODEL
 
 REQUIREMENTS = ("lightgbm", "numpy", "pandas", "pyarrow", "scipy")
 CODE = Path(__file__).parent.parent / "scorer_model.py"
@@ -39,7 +38,7 @@ class Registered:
     manifest_sha256: str
 
 
-def log_boosters(trees: Trees) -> None:
+def log_boosters(trees: Trees, scorer: str) -> None:
     """Log both boosters; what they say is added to the prior's answer."""
     import mlflow  # noqa: PLC0415 - takes seconds to import
 
@@ -52,11 +51,11 @@ def log_boosters(trees: Trees) -> None:
                 name=task,
                 signature=_signature(TREE_FEATURES, (task,)),
                 pip_requirements=_requirements(),
-                metadata={"adds_to": f"the prior's {answers[task]}", "scorer": MODEL},
+                metadata={"adds_to": f"the prior's {answers[task]}", "scorer": scorer},
             )
 
 
-def register(bundle: ScorerBundle, tags: Mapping[str, str]) -> Registered:
+def register(bundle: ScorerBundle, scorer: str, tags: Mapping[str, str]) -> Registered:
     """Log a bundle as a model, and register it as a new version of the scorer, with tags."""
     import mlflow  # noqa: PLC0415
 
@@ -72,7 +71,7 @@ def register(bundle: ScorerBundle, tags: Mapping[str, str]) -> Registered:
             pip_requirements=_requirements(),
             metadata={"feature_service": bundle.feature_service, "kind": bundle.kind},
         )
-    made = mlflow.register_model(logged.model_uri, MODEL, tags=dict(tags))
+    made = mlflow.register_model(logged.model_uri, scorer, tags=dict(tags))
     return Registered(int(made.version), str(logged.model_id), manifest_sha256)
 
 

@@ -18,7 +18,6 @@ from training.registry import (
     ABOUT_THE_MODEL,
     DECISION,
     MANIFEST_TAG,
-    MODEL,
     UNDECIDED,
     WHY,
     Registry,
@@ -57,7 +56,7 @@ def log_training(
     mlflow.set_registry_uri(registry.uri)
     client = mlflow.MlflowClient(registry.uri, registry.uri)
     bundle, threads = training.bundle, settings.training.threads
-    experiment, name = open_experiment(client, workspace, settings, bundle.horizon_days)
+    experiment, name = open_experiment(client, registry, workspace, settings, bundle.horizon_days)
     today = Population.of(bundle, training.today, training.customers, threads)
     drift = since_champion(training, today, registry, threads)
     album = Album(training, drift, threads)
@@ -71,10 +70,10 @@ def log_training(
         _log_files(training, album, today)
         if training.evaluation is not None:
             mlflow.log_table(judged_table(training.evaluation), JUDGED)
-        log_boosters(training.learned.trees)
-        registered = register(bundle, tags)
+        log_boosters(training.learned.trees, registry.model)
+        registered = register(bundle, registry.model, tags)
         _log_numbers(client, run_id, training, drift, registered)
-    _describe(client, registered, words)
+    _describe(client, registry.model, registered, words)
     return Logged(name, run_id, registered.version)
 
 
@@ -130,15 +129,16 @@ def _log_numbers(
 
 def _describe(
     client: Any,  # noqa: ANN401
+    model: str,
     registered: Registered,
     words: str,
 ) -> None:
-    if not client.get_registered_model(MODEL).description:
-        client.update_registered_model(MODEL, ABOUT_THE_MODEL)
+    if not client.get_registered_model(model).description:
+        client.update_registered_model(model, ABOUT_THE_MODEL)
     version = str(registered.version)
-    client.update_model_version(MODEL, version, words)
+    client.update_model_version(model, version, words)
     # The manifest's hash comes last: a version without it was never finished.
-    client.set_model_version_tag(MODEL, version, MANIFEST_TAG, registered.manifest_sha256)
+    client.set_model_version_tag(model, version, MANIFEST_TAG, registered.manifest_sha256)
 
 
 def _tags(training: Training, settings: Settings) -> dict[str, str]:
