@@ -62,7 +62,7 @@ FIRST = {
 }
 POSTGRES = "postgresql://crm@10.0.0.5/crm"
 WORDS = {".venv/bin/lifecycle", "make", "curl", "echo", "export", "mlflow/serve"}
-CHEAP = ("playbook", "handbook", "champions", "data")
+CHEAP = ("playbook", "handbook", "data")
 """Verbs that are quick enough to be run at every change."""
 
 ALL = [block for page in PAGES for block in blocks(page)]
@@ -123,7 +123,8 @@ def test_quick_commands_do_what_they_say(
         monkeypatch.chdir(folder)
         for command in block.commands:
             words = shlex.split(command, comments=True)
-            if words[0] == ".venv/bin/lifecycle" and words[1] in CHEAP:
+            is_cheap = words[0] == ".venv/bin/lifecycle" and words[1] in CHEAP
+            if is_cheap and "$(" not in command:  # Of these the shell makes something else first.
                 result = CliRunner().invoke(main, words[1:])
                 assert result.exit_code == 0, f"{block.place}: {command}\n{result.output}"
                 done.add(words[1])

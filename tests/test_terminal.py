@@ -114,38 +114,33 @@ def test_a_terminal_shows_progress_and_tables_that_fit(shown: Shown):
     assert chatter == []
 
 
-@pytest.mark.parametrize(
-    "environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "TERM=dumb"]
-)
-def test_colours_switch_off(trained: dict[str, Any], environment: dict[str, str]):
-    words = ("--workspace", trained["workspace"], "handbook")
-    sent = at_terminal(*words, **environment).sent
-    assert re.findall(r"\x1b\[[0-9;]*3[0-9][0-9;]*m", sent) == []
-    if "TERM" in environment:
-        assert "\x1b" not in sent
+def test_a_terminal_that_cannot_draw_is_told_in_lines(trained: dict[str, Any]):
+    shown = at_terminal("--workspace", trained["workspace"], "score", TERM="dumb")
+    assert shown.code == 0
+    assert "\x1b" not in shown.sent
+    assert any(re.fullmatch(r"  scoring 900/900 \(\d+\.\d s\)", line) for line in shown.lines)
 
 
-def test_ctrl_c_is_one_sentence(trained: dict[str, Any]):
-    shown = at_terminal(
-        "--workspace", trained["workspace"], "report", "--out", "/dev/null", interrupt="starting"
-    )
+def test_ctrl_c_is_one_sentence_and_colours_switch_off(trained: dict[str, Any]):
+    words = ("--workspace", trained["workspace"], "report", "--out", "/dev/null")
+    shown = at_terminal(*words, interrupt="starting", NO_COLOR="1")
     assert shown.code == INTERRUPTED
     assert shown.lines[-1] == "error: stopped by Ctrl+C; nothing was left half done"
     assert "Traceback" not in shown.sent
+    assert re.findall(r"\x1b\[[0-9;]*3[0-9][0-9;]*m", shown.sent) == []
 
 
 def test_a_reader_who_leaves_is_no_error(trained: dict[str, Any]):
-    for words in (("settings",), ("settings", "--json", "-")):
-        process = subprocess.Popen(
-            [*COMMAND, "--workspace", str(trained["workspace"]), *words],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=terminal_environment({}),
-        )  # fmt: skip
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait(SECONDS) == BROKEN_PIPE
-        process.stderr.close()
+    process = subprocess.Popen(
+        [*COMMAND, "--workspace", str(trained["workspace"]), "settings", "--json", "-"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=terminal_environment({}),
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(SECONDS) == BROKEN_PIPE
+    process.stderr.close()
 
 
 def test_machines_read_the_result_alone(trained: dict[str, Any], tmp_path: Path):

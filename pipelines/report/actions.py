@@ -83,6 +83,15 @@ class Campaign:
     expected: float
     carried_out: bool
 
+    @property
+    def per_cost(self) -> Point:
+        """Net value for each unit of cost; not known where it cost nothing."""
+        net = self.net
+        if self.cost <= 0 or net.value is None or net.low is None or net.high is None:
+            return UNKNOWN
+        ends = (end / self.cost for end in (net.value, net.low, net.high))
+        return Point(*ends, self.treated)
+
 
 @dataclass(frozen=True)
 class Actions:

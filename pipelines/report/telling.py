@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from pipelines.report.actions import Campaign
 from pipelines.report.contents import Contents
 from pipelines.report.development import SAME_DAYS
 from pipelines.report.findings import Changed, Findings
 from pipelines.report.periods import A_YEAR, Period
-from pipelines.report.points import Change, Series
+from pipelines.report.points import Change, Point, Series
 from pipelines.report.predictions import Predictions
 from pipelines.report.words import Words
 from pipelines.report.worth import Group, NextAction
@@ -209,21 +210,7 @@ class Teller:
         """Say what past actions brought."""
         words, past = self.words, self.contents.actions
         if found.campaign is not None:
-            one = found.campaign
-            yield Told(
-                words.tell(
-                    "findings.campaign",
-                    name=one.name,
-                    treated=words.count(one.treated),
-                    control=words.count(one.control),
-                    days=one.days,
-                    horizon=one.horizon_days,
-                    net=words.about(one.net.value or 0.0),
-                    low=words.about(one.net.low or 0.0),
-                    high=words.about(one.net.high or 0.0),
-                    expected=words.about(one.expected),
-                )
-            )
+            yield Told(self._space.join(self._campaign(found.campaign)))
         for one in past.campaigns:
             if not one.carried_out:
                 yield Told(words.tell("findings.unrecorded", name=one.name, day=words.day(one.day)))
@@ -256,16 +243,41 @@ class Teller:
                     total=words.about(whole.net.value * whole.treated),
                 )
             )
-            sentences.append(
-                words.tell(
-                    "findings.effect_buyers",
-                    change=words.points(whole.buyers.value or 0.0),
-                    low=words.points(whole.buyers.low or 0.0),
-                    high=words.points(whole.buyers.high or 0.0),
-                )
-            )
+            sentences.append(self._bought(whole.buyers))
         sentences += self._single(found)
         yield Told(self._space.join(sentences), "", tone)
+
+    def _campaign(self, one: Campaign) -> Iterator[str]:
+        words = self.words
+        yield words.tell(
+            "findings.campaign",
+            name=one.name,
+            treated=words.count(one.treated),
+            control=words.count(one.control),
+            days=one.days,
+            horizon=one.horizon_days,
+            net=words.about(one.net.value or 0.0),
+            low=words.about(one.net.low or 0.0),
+            high=words.about(one.net.high or 0.0),
+            expected=words.about(one.expected),
+        )
+        per = one.per_cost
+        if per.value is not None:
+            yield words.tell(
+                "findings.campaign_cost",
+                cost=words.about(one.cost),
+                per=words.number(per.value),
+                low=words.number(per.low or 0.0),
+                high=words.number(per.high or 0.0),
+            )
+        yield self._bought(one.buyers)
+
+    def _bought(self, buyers: Point) -> str:
+        points = self.words.points
+        low, high = points(buyers.low or 0.0), points(buyers.high or 0.0)
+        return self.words.tell(
+            "findings.effect_buyers", change=points(buyers.value or 0.0), low=low, high=high
+        )
 
     def _single(self, found: Findings) -> Iterator[str]:
         words = self.words
