@@ -66,8 +66,8 @@ class Responses:
         if unknown:
             raise InputError(
                 f"this world does not know what {unknown[0]} does; it knows "
-                f"{', '.join(self.names[1:])}, and none and let_go, which do nothing; take its rows "
-                "out of the plan"
+                f"{', '.join(self.names[1:])}, and none and let_go, which do nothing; take the "
+                "rows of others out of the plan"
             )
         return np.array([known[action] for action in actions], dtype=np.int64)
 
