@@ -89,8 +89,8 @@ class Campaign:
         net = self.net
         if self.cost <= 0 or net.value is None or net.low is None or net.high is None:
             return UNKNOWN
-        ends = (end / self.cost for end in (net.value, net.low, net.high))
-        return Point(*ends, self.treated)
+        cost = self.cost
+        return Point(net.value / cost, net.low / cost, net.high / cost, self.treated)
 
 
 @dataclass(frozen=True)
