@@ -444,6 +444,34 @@ class MonitoringSettings(Section):
         return None if value is None else _HIDDEN
 
 
+class PrivacySettings(Section):
+    """How long what is held of persons is kept; `lifecycle retain` removes what is older."""
+
+    keep_scores_days: int | None = Field(
+        None, ge=1, description="days of batch scores and segments, but the newest; default: all"
+    )
+    keep_plans_days: int | None = Field(
+        None, ge=90, description="days after its own for which a plan is kept; default: for ever"
+    )
+    keep_features_days: int | None = Field(
+        None,
+        ge=1,
+        description="days of snapshots; a training computes again what it needs; default: all",
+    )
+    keep_quarantine_days: int | None = Field(
+        None,
+        ge=1,
+        description="days for which rows that could not be read are kept as they were; default: "
+        "for ever",
+    )
+    keep_inactive_days: int | None = Field(
+        None,
+        ge=30,
+        description="days without an order, an interaction, a term or a registration, by the last "
+        "day of the data, after which a person is erased; default: for ever",
+    )
+
+
 class Settings(Section):
     """Everything that can be set, in sections."""
 
@@ -456,6 +484,7 @@ class Settings(Section):
     stores: StoreSettings = StoreSettings()
     serving: ServingSettings = ServingSettings()
     plan: PlanSettings = PlanSettings()
+    privacy: PrivacySettings = PrivacySettings()
     monitoring: MonitoringSettings = MonitoringSettings()
 
     @classmethod

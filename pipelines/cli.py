@@ -1134,6 +1134,49 @@ def forget(
 
 
 @verb()
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+def retain(context: Context, terminal: Terminal, _: Path | None, dry_run: bool) -> dict[str, Any]:
+    """Remove what is kept longer than the settings of `privacy` allow, and say what that was.
+
+    Old scores, segments, plans, snapshots, rows that could not be read, decisions, and persons who
+    have done nothing for long. What answers now stays, whatever its age.
+
+    \b
+    lifecycle retain --dry-run
+    """
+    from pipelines.retain import retain as job  # noqa: PLC0415
+
+    with terminal.progress():
+        report = job(context, dry_run)
+    for sentence in report.sentences():
+        terminal.note(sentence)
+    return report.to_dict()
+
+
+@verb()
+@click.argument("customer")
+@click.option("--out", type=FILE, required=True, help="A new folder.")
+def person(
+    context: Context, terminal: Terminal, _: Path | None, customer: str, out: Path
+) -> dict[str, Any]:
+    """Write all that is held of a person as CSV and JSON, with a page that explains it.
+
+    For a person who asks: facts, features, scores with their reasons, decisions, plans, and which
+    models had learned from them. Other customers are not named.
+
+    \b
+    lifecycle person 17850 --out person-17850
+    """
+    from pipelines.person import person as job  # noqa: PLC0415
+
+    report = job(context, customer, out)
+    for name, rows in report.rows.items():
+        terminal.note(f"{name}: {rows:,} rows")
+    terminal.note(f"what each is: {out / 'README.md'}")
+    return report.to_dict()
+
+
+@verb()
 @click.option("--as-of", type=DAY, help="Day that it speaks of; default the last of the data.")
 @click.option(
     "--period",
@@ -1389,6 +1432,8 @@ for command in (
     simulate,
     report,
     forget,
+    person,
+    retain,
     handbook,
     key,
     demo,

@@ -122,7 +122,7 @@ def forget(context: Context, wish: Wish) -> ForgetReport:
             raise InputError('--why is missing; say why, as in --why "asked by letter of 3 May"')
         ledger = Ledger(context.workspace)
         context.fold(ledger)
-        persons = _checked(ledger, names)
+        persons = checked(ledger, names)
         there = known(context, persons)
         forgotten = Forgotten(context.workspace)
         before = {name for name in persons.names if name not in there and forgotten.holds(name)}
@@ -136,9 +136,9 @@ def forget(context: Context, wish: Wish) -> ForgetReport:
                 "erase; correct the id, or keep them out of what is read later with --bar-unknown"
             )
         check_somebody_is_left(ledger, Persons(tuple(wanted)))
-        begun = _begun(context, ledger, Persons(tuple(wanted)), wish, now)
-        begun.receipt.unknown = 0 if wish.bar_unknown else len(unknown)
-        receipt = Erasure(context, begun, wish.delivered).run(now)
+        noted = begun(context, ledger, Persons(tuple(wanted)), wish, now)
+        noted.receipt.unknown = 0 if wish.bar_unknown else len(unknown)
+        receipt = Erasure(context, noted, wish.delivered).run(now)
     return ForgetReport(resumed, receipt, len(before))
 
 
@@ -175,7 +175,7 @@ def lift(context: Context, wish: Wish, since: date | None = None) -> LiftReport:
         raise InputError("--lift needs an id and --why; say who is a customer again, and why")
     now = datetime.now(UTC)
     with context.workspace.locked():
-        persons = _checked(Ledger(context.workspace), names)
+        persons = checked(Ledger(context.workspace), names)
         forgotten = Forgotten(context.workspace)
         others = [name for name in persons.names if forgotten.find(name) is None]
         if others:
@@ -187,6 +187,7 @@ def lift(context: Context, wish: Wish, since: date | None = None) -> LiftReport:
             new_request(now), now.isoformat(timespec="seconds"), who,
             f"lifted from {day}: {persons.struck(wish.why.strip())}",
             [forgotten.hash(name) for name in persons.names],
+            since=day.isoformat(),
             finished=now.isoformat(timespec="seconds"),
         )  # fmt: skip
         Receipts(context.workspace).write(receipt)
@@ -199,7 +200,7 @@ def show(terminal: Terminal, report: ForgetReport) -> None:
         terminal.note(sentence)
 
 
-def _begun(
+def begun(
     context: Context, ledger: Ledger, persons: Persons, wish: Wish, now: datetime
 ) -> Unfinished:
     """Look, before anything changes, at what will have to be known when it has."""
@@ -255,7 +256,7 @@ def _listed(file: Path) -> list[str]:
     return found
 
 
-def _checked(ledger: Ledger, names: Sequence[str]) -> Persons:
+def checked(ledger: Ledger, names: Sequence[str]) -> Persons:
     """Read ids as ingest does, and refuse those that nobody here can have."""
     ids = read_ids(pl.Series(list(names), dtype=pl.String))
     if ids.null_count():

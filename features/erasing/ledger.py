@@ -194,7 +194,7 @@ def _parts(folder: DataFolder, entry: Mapping[str, Any], persons: Persons) -> tu
         aside = pl.DataFrame(schema={"row": pl.Int64, "reason": pl.String})
     return (
         _Part(rows, unnamed(entry["table"], rows, persons)),
-        _Part(aside, _set_aside(aside, persons)),
+        _Part(aside, set_aside(aside, persons)),
     )
 
 
@@ -232,7 +232,7 @@ def _texts(table: Table) -> list[str]:
     ]
 
 
-def _set_aside(aside: pl.DataFrame, persons: Persons) -> pl.DataFrame:
+def set_aside(aside: pl.DataFrame, persons: Persons) -> pl.DataFrame:
     """Take out every row that was set aside in which one of them is named, in whatever cell."""
     cells = [name for name in aside.columns if name not in ("row", "reason")]
     if not cells or aside.is_empty():

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 
@@ -104,6 +104,9 @@ class Erasure:
         erased = len(self._persons.names)
         mark(self._context, self._receipt.models, self._receipt.request, erased, now.date())
         self._receipt.beyond = list(out_of_reach(self._context, self._persons, self._reached))
+        if self._receipt.since is not None:
+            since = date.fromisoformat(self._receipt.since)
+            self._forgotten.lift(self._persons.names, since)
         self._receipt.finished = datetime.now(UTC).isoformat(timespec="seconds")
         receipts.write(self._receipt)
         note.clear()

@@ -63,6 +63,8 @@ class Receipt:
         Of the ids that were asked for, how many were known nowhere.
     places
         Place to the rows, events or files that are gone or changed there.
+    since
+        The day from which facts of them count again; None: none do.
     finished
         None while there is something left to do.
     """
@@ -76,6 +78,7 @@ class Receipt:
     places: dict[str, int] = field(default_factory=dict)
     models: list[Learned] = field(default_factory=list)
     beyond: list[Beyond] = field(default_factory=list)
+    since: str | None = None
     finished: str | None = None
 
     def add(self, place: str, changed: int) -> None:
