@@ -1,4 +1,4 @@
-"""The reference in docs/reference.md, written from the code: contract, features, scores, settings.
+"""The reference in docs/reference.md, written from the code, from the contract to the command line.
 
 ``python -m pipelines.reference > docs/reference.md``; a test holds the file to the code.
 """
@@ -13,12 +13,14 @@ from pydantic import BaseModel
 from features import catalogue, scores
 from features.ingest.contract import CONTRACT, KINDS, TABLES
 from features.settings import Settings
+from pipelines.cli import main
+from pipelines.command_reference import command_reference
 
 
 def reference() -> str:
     """Write the reference as Markdown."""
     lines = ["# Reference", "", "Written from the code by `python -m pipelines.reference`.", ""]
-    for section in (_contract(), _features(), _scores(), _settings()):
+    for section in (_contract(), _features(), _scores(), _settings(), command_reference(main)):
         lines += section
     return "\n".join(lines).rstrip() + "\n"
 
