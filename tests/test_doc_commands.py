@@ -46,6 +46,9 @@ NOT_RUN = {
 YOUR_DATA = ROOT / "docs" / "your-data.md"
 LIKE_YOURS = "what docs/your-data.md leaves"
 BEFORE = {
+    "docs/monitoring.md": LIKE_YOURS,
+    "docs/operating.md": LIKE_YOURS,
+    "docs/privacy.md": LIKE_YOURS,
     "docs/actions.md": LIKE_YOURS,
     "docs/judging.md": LIKE_YOURS,
     "docs/mlflow.md": LIKE_YOURS,
@@ -54,6 +57,8 @@ BEFORE = {
 }
 """What is in the folder but for the checkout and orders.csv, of pages that go on from another."""
 FIRST = {
+    "docs/operating.md": ("mkdir backups",),
+    "docs/privacy.md": ("echo 112 | cat <(echo customer_id) - > ids.csv",),
     # There must be a former champion to go back to.
     "docs/judging.md": (
         ".venv/bin/lifecycle train --as-of 2024-05-31",
@@ -61,6 +66,14 @@ FIRST = {
     ),
 }
 POSTGRES = "postgresql://crm@10.0.0.5/crm"
+STAND_INS = {
+    # Yours end in June 2024, and have no customer of that name.
+    "docs/monitoring.md": {"2025-08-03": "2024-06-28"},
+    "docs/privacy.md": {"17850": "111"},
+    # The backup that was just made.
+    "docs/operating.md": {"/backups/": "backups/", "2024-06-30.tar.zst": "$(date +%F).tar.zst"},
+}
+"""What is typed in place of what only another company has."""
 WORDS = {".venv/bin/lifecycle", "make", "curl", "echo", "export", "mlflow/serve"}
 CHEAP = ("playbook", "handbook", "data")
 """Verbs that are quick enough to be run at every change."""
@@ -101,6 +114,9 @@ def test_what_is_not_run_is_still_there():
     said = "\n".join(command for block in ALL for command in block.commands)
     assert [command for command in NOT_RUN if command not in said] == []
     assert [page for page in [*BEFORE, *FIRST] if ROOT / page not in WITH_COMMANDS] == []
+    for page, texts in STAND_INS.items():
+        commands = "".join(c for block in blocks(ROOT / page) for c in block.commands)
+        assert [text for text in texts if text not in commands] == []
 
 
 def test_the_answer_in_the_readme_is_of_the_endpoints_shape():
@@ -175,7 +191,7 @@ def test_the_commands_of_a_page_work(page: Path, tmp_path: Path, request: pytest
     if page == YOUR_DATA:
         request.getfixturevalue("like_yours")
         return
-    stand_ins = {}
+    stand_ins = dict(STAND_INS.get(by_name(page), {}))
     if POSTGRES in page.read_text("utf-8"):
         stand_ins[POSTGRES] = request.getfixturevalue("database")
     if by_name(page) in BEFORE:
