@@ -23,6 +23,7 @@ from pipelines.watching.answers import answer_checks
 from pipelines.watching.checks import Alert, Check, alerts_of, error_of
 from pipelines.watching.data import data_checks
 from pipelines.watching.exports import export_checks
+from pipelines.watching.month import month_factors
 from pipelines.watching.returning import returning_checks
 from pipelines.watching.said import plain
 from pipelines.watching.tracking import log_watch
@@ -51,7 +52,7 @@ class WatchReport:
         What the newest scores whose horizon ended within a month had said, and what was seen, by
         stage and tenth.
     error
-        The chance of a false alarm that each check was allowed.
+        The chance of a false alarm that a check of weight 1 was allowed.
     posted
         Whether the webhook has these alarms; None where none is set, or nothing was to be posted.
     trouble
@@ -132,7 +133,7 @@ def watch(context: Context, as_of: date | None = None) -> WatchReport:
             "posted": posted,
         }
         write_json(file, kept)
-    error = error_of(context.settings.monitoring, sum(check.may_alarm for check in checks))
+    error = error_of(context.settings.monitoring, checks)
     return WatchReport(
         day.isoformat(), alerts, tuple(checks), tuple(notes), matured, error, posted, trouble,
         run_id, stopwatch.seconds(),
@@ -164,19 +165,24 @@ def _look(context: Context, ledger: Ledger, day: date) -> Found:
     number = day_number(day)
     checks: list[Check] = []
     notes: list[str] = []
+    month = None
     for table in ledger.tables:
         path = ledger.path(table)
         first = None if path is None else first_day_of(path, number)
-        if path is not None and first is not None:
-            found, said = data_checks(read_weeks(path, table, number, first, most), number)
-            checks += found
-            notes += said
+        if path is None or first is None:
+            continue
+        weeks = read_weeks(path, table, number, first, most)
+        if table == "orders" and len(weeks.rows):
+            month = month_factors(weeks.days, number)
+        found, said = data_checks(weeks, number)
+        checks += found
+        notes += said
     if day >= ledger.last_day - timedelta(days=WEEK):
         # Of a past day nobody knows which files there were.
         checks += export_checks(ledger.manifest()["exports"])
-    checks += returning_checks(ledger.orders_path, number, most)
-    found, said, matured = answer_checks(context, ledger, day)
-    return [*checks, *found], [*notes, *said], matured
+    checks += returning_checks(ledger.orders_path, number, most, month)
+    answers, missing, matured = answer_checks(context, ledger, day)
+    return [*checks, *answers], [*notes, *missing], matured
 
 
 def _digest(checks: list[Check], alerts: tuple[Alert, ...]) -> str:

@@ -13,7 +13,7 @@ from conftest import succeed
 FROM = date(2025, 7, 27)
 WEEK_END = date(2025, 8, 3)
 TABLES = ("orders", "customers", "interactions")
-CUSTOMERS = 1200
+CUSTOMERS = 2500
 
 
 def simulated(folder: Path, world: str = "shop", customers: int = CUSTOMERS) -> Path:

@@ -224,15 +224,23 @@ def _errors(scaled: Float) -> tuple[Float, Float]:
     return errors, foretold
 
 
-def seasoned(errors: Float) -> tuple[Float, float, float]:
+def seasoned(errors: Float, guard: int = 0) -> tuple[Float, float, float]:
     """Take off what the year before foretold of the errors.
+
+    Parameters
+    ----------
+    guard
+        So many of the newest past errors are left out: a loss that has begun must not become what
+        is usual before it is told.
 
     Gives past errors, the newest one, and what was taken off it. Past errors are those of the last
     half year and of the same season of earlier years: Christmas says nothing of the noise in July.
     """
     ago = np.zeros(len(errors))
     if len(errors) > YEAR_WEEKS:
-        ago[YEAR_WEEKS:] = np.nan_to_num(errors[:-YEAR_WEEKS])
+        # Seasons do not keep to a week, and one week's error is mostly chance.
+        around = np.convolve(np.nan_to_num(errors), np.ones(3) / 3, "same")
+        ago[YEAR_WEEKS:] = around[:-YEAR_WEEKS]
     known = np.isfinite(errors) & (np.arange(len(errors)) >= YEAR_WEEKS + _BURN_IN)
     known[-1] = False
     pairs = int(known.sum())
@@ -245,5 +253,5 @@ def seasoned(errors: Float) -> tuple[Float, float, float]:
     shift = slope * float(ago[-1])
     age = len(errors) - 1 - np.arange(len(errors))
     of_season = np.abs((age + YEAR_WEEKS // 2) % YEAR_WEEKS - YEAR_WEEKS // 2) <= SEASON_WEEKS
-    alike = (age > 0) & ((age <= RECENT_WEEKS) | of_season) & np.isfinite(errors)
+    alike = (age > guard) & ((age <= RECENT_WEEKS + guard) | of_season) & np.isfinite(errors)
     return (errors - slope * ago)[alike], float(errors[-1]) - shift, shift

@@ -1,12 +1,13 @@
 """A check, and which of a run's checks are told.
 
 A year of runs makes thousands of checks, of which folklore thresholds would call dozens. The rule
-here bounds the expected number of false alarms in a year, whatever depends on what: each of the m
-checks of a run that may raise an alarm does so at the chance ``false_alarms_a_year / (runs_a_year x
-m)``. The sum of chances is the expected count (Bonferroni's inequality, as the per-family error
-rate of Tukey 1953), so that in control the panel runs ``1 / false_alarms_a_year`` years between two
-false alarms on average, which is how control charts are designed (Montgomery, "Introduction to
-Statistical Quality Control", chapter 5). Besides, it must be large enough to matter.
+here bounds the expected number of false alarms in a year, whatever depends on what: the chances at
+which the checks of a run may raise an alarm add up to ``false_alarms_a_year / runs_a_year``, and
+the few that most breaks pass through have four times the share of another. The sum of chances is
+the expected count (Bonferroni's inequality, as the per-family error rate of Tukey 1953), so that in
+control the panel runs ``1 / false_alarms_a_year`` years between two false alarms on average, which
+is how control charts are designed (Montgomery, "Introduction to Statistical Quality Control",
+chapter 5). Besides, it must be large enough to matter.
 
 Notices carry no such cost: of those that a run gives, at most one in twenty is expected to be
 chance (Benjamini and Hochberg 1995).
@@ -25,6 +26,8 @@ from features.settings import MonitoringSettings
 Severity = Literal["alarm", "notice"]
 Group = Literal["data", "features", "predictions", "outcomes"]
 
+CORE = 4.0
+"""Weight of what most breaks pass through: volumes, amounts, days, who came back, what was said."""
 FALSE_NOTICES = 0.05
 """Share of notices that may be chance."""
 
@@ -50,6 +53,8 @@ class Check:
         Whether it is one of those that can raise an alarm; else it is told as a notice at most.
     sentence
         What is seen and what was expected.
+    weight
+        Its share of the false alarms that are allowed, another's being 1.
     """
 
     key: str
@@ -63,6 +68,7 @@ class Check:
     lower: float | None = None
     upper: float | None = None
     figures: Mapping[str, Any] = field(default_factory=dict)
+    weight: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -91,19 +97,21 @@ class Alert:
         return {**asdict(self), "figures": dict(self.figures)}
 
 
-def error_of(settings: MonitoringSettings, alarms: int) -> float:
-    """The chance at which each of so many checks of a run may raise a false alarm.
+def error_of(settings: MonitoringSettings, checks: Sequence[Check]) -> float:
+    """The chance at which a check of weight 1 may raise a false alarm, among those of a run.
 
-    >>> error_of(MonitoringSettings(false_alarms_a_year=0.5), 50) * 50 * 52
-    0.5
+    >>> one = Check("data/days", "data", 0, 0, 1, False, True, "")
+    >>> round(error_of(MonitoringSettings(false_alarms_a_year=0.52), [one] * 10), 9)
+    0.001
     """
-    return settings.false_alarms_a_year / (settings.runs_a_year * max(alarms, 1))
+    shares = sum(check.weight for check in checks if check.may_alarm)
+    return settings.false_alarms_a_year / (settings.runs_a_year * max(shares, 1.0))
 
 
 def alerts_of(checks: Sequence[Check], settings: MonitoringSettings) -> tuple[Alert, ...]:
     """Choose what is told: alarms first, each by its chance."""
-    error = error_of(settings, sum(check.may_alarm for check in checks))
-    alarms = [c for c in checks if c.may_alarm and c.matters and c.chance <= error]
+    error = error_of(settings, checks)
+    alarms = [c for c in checks if c.may_alarm and c.matters and c.chance <= c.weight * error]
     others = [c for c in checks if c not in alarms]
     limit = _limit([c.chance for c in others])
     notices = [c for c in others if c.matters and c.chance <= limit]

@@ -11,7 +11,7 @@ import numpy as np
 
 from features.days import day_of
 from pipelines.watching.charts import FEWEST, RANGE, Kind, Reading, Series, read
-from pipelines.watching.checks import Check
+from pipelines.watching.checks import CORE, Check
 from pipelines.watching.month import month_factors
 from pipelines.watching.weeks import WEEK, Weeks
 
@@ -20,6 +20,7 @@ FEWEST_ROWS = 5.0
 USUAL = 0.9
 """Share of weeks in which a table has rows, from which on it is looked at weekly."""
 _DAY_HISTORY = 26
+_CORE = ("rows", "orders", "amount")
 _STALE = 1e-12
 
 
@@ -120,6 +121,7 @@ def _check(table: str, look: _Look, reading: Reading) -> Check:
         lower=lower,
         upper=upper,
         figures={"weeks": reading.weeks},
+        weight=CORE if look.name in _CORE else 1.0,
     )
 
 
@@ -172,4 +174,5 @@ def _days(weeks: Weeks, as_of: int) -> Check | None:
             else f"Every day of the newest week has rows of {weeks.table}."
         ),
         figures=figures,
+        weight=CORE,
     )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from features.definitions.orders import purchases
 from pipelines.watching.charts import RANGE, from_scale, judge, reach_of, seasoned
-from pipelines.watching.checks import Check
+from pipelines.watching.checks import CORE, Check
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -33,6 +33,9 @@ CELLS = (len(_RECENCY) + 1) * (len(_TIMES) + 1)
 REFERENCE_WEEKS = 26
 """Rates of a cell are those of so many weeks before."""
 MATTERS = 0.05
+GUARD_WEEKS = 8
+BELIEVED = (1.3, 12.0)
+"""Spread of errors that is believed before any was seen, chance alone being 1, and its worth."""
 WARM_UP_WEEKS = 8
 
 
@@ -91,18 +94,31 @@ class _Bought:
         )
 
 
-def returning_checks(orders: Path, as_of: int, most_weeks: int) -> list[Check]:
-    """Check how many came back, in every window whose past is long enough."""
+def returning_checks(
+    orders: Path, as_of: int, most_weeks: int, month: Float | None = None
+) -> list[Check]:
+    """Check how many came back, in every window whose past is long enough.
+
+    Parameters
+    ----------
+    month
+        By how much the days of the month raise each week, the newest last; see
+        :func:`pipelines.watching.month.month_factors`.
+    """
     bought = _Bought.read(orders, as_of)
     if not len(bought.day):
         return []
     weeks = min((as_of - int(bought.day.min())) // WEEK - WARM_UP_WEEKS, most_weeks)
     return [
-        check for window in WINDOWS if (check := _check(bought, window, as_of, weeks)) is not None
+        check
+        for window in WINDOWS
+        if (check := _check(bought, window, as_of, weeks, month)) is not None
     ]
 
 
-def _check(bought: _Bought, window: Window, as_of: int, weeks: int) -> Check | None:
+def _check(
+    bought: _Bought, window: Window, as_of: int, weeks: int, month: Float | None
+) -> Check | None:
     span = window.gap + window.length
     number = weeks - span
     if number < REFERENCE_WEEKS // 2 + window.length:
@@ -111,18 +127,19 @@ def _check(bought: _Bought, window: Window, as_of: int, weeks: int) -> Check | N
     counted = [_counted(bought, int(end), window) for end in ends]
     people = np.stack([of for of, _ in counted])
     seen = np.stack([came for _, came in counted])
-    errors = _errors(people, seen, span)
-    past, newest, _ = seasoned(errors)
-    judged = judge(past, newest, 1.0, overlap=float(window.length))
+    raised = _raised(month, window.length, len(ends))
+    errors = _errors(people, seen / raised[:, None], span)
+    past, newest, _ = seasoned(errors, window.length - 1 + GUARD_WEEKS)
+    judged = judge(past, newest, 1.0, BELIEVED, _overlap(window.length))
     if judged is None:
         return None
     chance, centre, scale, freedom = judged
-    value = float(seen[-1].sum())
+    value, factor = float(seen[-1].sum()), float(raised[-1])
     # Errors are of roots: what was expected follows from what was seen.
-    root = 2 * math.sqrt(value + 3 / 8) - newest + centre
+    root = 2 * math.sqrt(value / factor + 3 / 8) - newest + centre
     reach = reach_of(scale, freedom)
     expected, lower, upper = (
-        from_scale("count", one) for one in (root, root - reach, root + reach)
+        from_scale("count", one, factor) for one in (root, root - reach, root + reach)
     )
     ratio = value / max(expected, 0.5)
     return Check(
@@ -141,7 +158,28 @@ def _check(bought: _Bought, window: Window, as_of: int, weeks: int) -> Check | N
         lower=lower,
         upper=upper,
         figures={"ratio": ratio, "customers": float(people[-1].sum()), "weeks": len(past)},
+        weight=CORE,
     )
+
+
+def _overlap(length: int) -> float:
+    """How many errors of windows of some weeks, one a week, tell as much as one.
+
+    Their correlations fall linearly, and the variance of a variance goes with the sum of squares.
+
+    >>> _overlap(1), _overlap(4)
+    (1.0, 2.75)
+    """
+    return 1.0 + 2 * sum((1 - lag / length) ** 2 for lag in range(1, length))
+
+
+def _raised(month: Float | None, length: int, number: int) -> Float:
+    """By how much the days of the month raise each window."""
+    raised = np.ones(number)
+    if month is not None:
+        means = np.convolve(month, np.ones(length) / length, "valid")[-number:]
+        raised[number - len(means) :] = means
+    return raised
 
 
 def _counted(bought: _Bought, end: int, window: Window) -> tuple[Float, Float]:

@@ -18,7 +18,7 @@ from features.workspace import Workspace
 from pipelines.report.predictions import Predictions, from_scores
 from pipelines.report.scored import Scored
 from pipelines.watching.charts import judge, to_scale
-from pipelines.watching.checks import Check
+from pipelines.watching.checks import CORE, Check
 from pipelines.watching.judging import (
     COLUMNS,
     Counted,
@@ -203,6 +203,7 @@ def _judge(
             may_alarm=True,
             sentence=_sentence(name, figure, day, until, seen, said),
             figures=dict(more),
+            weight=CORE,
         )
 
 
