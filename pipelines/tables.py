@@ -30,7 +30,7 @@ class _Column:
         widest = max(map(cell_len, cells), default=0)
         longest = max(map(cell_len, heading.split()), default=0)
         lines = textwrap.wrap(heading, max(widest, longest, 1)) if narrow else [heading]
-        return cls(lines or [""], list(cells), not all(map(_NUMBER.match, cells)))
+        return cls(lines or [""], list(cells), _is_text(cells))
 
     @property
     def width(self) -> int:
@@ -44,9 +44,9 @@ class _Column:
 def fitted(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
     r"""Lay out a table: columns of numbers to the right, of text to the left.
 
-    Where it is wider than the screen, headings go over several lines; if that is not enough, the
-    longest text of each row goes under it; and if that is not enough, the columns that are left
-    over follow below, with the first one again.
+    Where it is wider than the screen, headings go over several lines, and columns move together; if
+    that is not enough, the longest text of each row goes under it; and if that is not enough, the
+    columns that are left over follow below, with the first one again.
 
     >>> rows = [["loyal", "12", "up_sell 9, letter 3"], ["new", "1,307", "welcome 1,307"]]
     >>> print("\n".join(fitted(["stage", "customers here", "actions"], rows, 44)))
@@ -73,14 +73,14 @@ def fitted(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
     """
     cells = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
     for under in (None, _longest_text(columns, cells)):
-        for narrow in (False, True):
+        for narrow, gap in ((False, GAP), (True, GAP), (True, 1)):
             shown = [
                 _Column.of(heading, cells[place], narrow)
                 for place, heading in enumerate(columns)
                 if place != under
             ]
-            if _width(shown) <= width:
-                return _lines(shown, () if under is None else cells[under], width)
+            if _width(shown, gap) <= width:
+                return _lines(shown, () if under is None else cells[under], width, gap)
     parts = "\n\n".join("\n".join(_lines(part, (), width)) for part in _parts(shown, width))
     return [
         *parts.split("\n"),
@@ -100,28 +100,36 @@ def _parts(columns: Sequence[_Column], width: int) -> Iterator[list[_Column]]:
     yield part
 
 
-def _width(columns: Sequence[_Column]) -> int:
-    return sum(column.width for column in columns) + GAP * (len(columns) - 1)
+def _width(columns: Sequence[_Column], gap: int = GAP) -> int:
+    return sum(column.width for column in columns) + gap * (len(columns) - 1)
+
+
+def _is_text(cells: Sequence[str]) -> bool:
+    """Whether most cells are words: of numbers some may be too few to be told."""
+    known = [cell for cell in cells if cell]
+    return sum(_NUMBER.match(cell) is None for cell in known) * 2 > len(known)
 
 
 def _longest_text(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> int | None:
     """Find the column, but for the first, whose text is longest."""
-    texts = [place for place in range(1, len(columns)) if not all(map(_NUMBER.match, cells[place]))]
+    texts = [place for place in range(1, len(columns)) if _is_text(cells[place])]
     return max(texts, key=lambda place: max(map(cell_len, cells[place])), default=None)
 
 
-def _lines(columns: Sequence[_Column], under: Sequence[str], width: int) -> list[str]:
+def _lines(
+    columns: Sequence[_Column], under: Sequence[str], width: int, gap: int = GAP
+) -> list[str]:
     height = max(len(column.heading) for column in columns)
     headings = [[""] * (height - len(column.heading)) + column.heading for column in columns]
-    gap = " " * GAP
+    between = " " * gap
     found = [
-        gap.join(
+        between.join(
             column.line(heading[row]) for column, heading in zip(columns, headings, strict=True)
         )
         for row in range(height)
     ]
     for row in range(len(columns[0].cells)):
-        found.append(gap.join(column.line(column.cells[row]) for column in columns))
+        found.append(between.join(column.line(column.cells[row]) for column in columns))
         if under and under[row]:
             found += _below(under[row], width)
     return [line.rstrip() for line in found]

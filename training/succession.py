@@ -14,8 +14,9 @@ from typing import Literal
 
 How = Literal["promoted", "forced", "rolled back"]
 
-_TAG = "mlflow.succession_"
+_HIDDEN = "mlflow."
 """MLflow's pages leave out tags that begin so: these are for programs."""
+_TAG = "succession_"
 HEADING = "### Which version answered when"
 _TOLD = 10
 """Moves that are told in words, the newest first."""
@@ -52,11 +53,11 @@ class Move:
 def tag_of(place: int, move: Move) -> tuple[str, str]:
     """Write a move as a tag; the first has place 0."""
     values = {**move.to_dict(), "why": move.why[:_MOST_WHY]}
-    return f"{_TAG}{place:06d}", json.dumps(values, ensure_ascii=False)
+    return f"{_HIDDEN}{_TAG}{place:06d}", json.dumps(values, ensure_ascii=False)
 
 
 def moves_in(tags: Mapping[str, str]) -> list[Move]:
-    """Read the moves out of a model's tags, the oldest first.
+    """Read the moves out of a model's tags, the oldest first; first they were not hidden.
 
     >>> from datetime import UTC
     >>> first = Move(datetime(2024, 5, 1, 8, tzinfo=UTC), 1, None, "promoted", "ann", "the first")
@@ -64,8 +65,9 @@ def moves_in(tags: Mapping[str, str]) -> list[Move]:
     True
     """
     found = []
-    for name in sorted(tag for tag in tags if tag.startswith(_TAG)):
-        values = json.loads(tags[name])
+    named = {tag.removeprefix(_HIDDEN): values for tag, values in tags.items()}
+    for name in sorted(tag for tag in named if tag.startswith(_TAG)):
+        values = json.loads(named[name])
         found.append(Move(**{**values, "at": datetime.fromisoformat(values["at"])}))
     return found
 
