@@ -23,6 +23,7 @@ from features.definitions.rows import Rules
 from features.engines import EngineName, engine
 from features.errors import LifecycleError
 from features.ingest.contract import Table
+from features.objections import objecting_in, without
 
 _LATER_FACTS = {
     "contracts": {"renewed_day": "renewed_at", "cancelled_day": "cancelled_at"},
@@ -63,7 +64,10 @@ def check_no_leak(
         cut = {table: Path(folder) / f"{table}.parquet" for table in tables}
         for table, path in tables.items():
             _cut(table, path, day_number(as_of), rules).sink_parquet(cut[table])
-        honest = pl.DataFrame(pl.from_arrow(compute_snapshot(opened, cut, as_of, rules)))
+        # Whoever objected by today is left out of every day.
+        objectors = objecting_in(tables.get("customers"), rules.objection)
+        computed = without(compute_snapshot(opened, cut, as_of, rules), objectors)
+        honest = pl.DataFrame(pl.from_arrow(computed))
     frame = pl.DataFrame(pl.from_arrow(retrieved))
     given = frame.filter(pl.col("event_timestamp") == closing(as_of)).sort("customer_id")
     key = catalogue.JOIN_KEY

@@ -25,6 +25,7 @@ from features.ingest.contract import CONTRACT, TABLES, Table
 from features.ingest.ledger import Ledger
 from features.ingest.lines import product_flag
 from features.ingest.merging import empty, merge_export, typed_ids
+from features.objections import objecting, objecting_in, without
 from features.online import OnlineState
 from features.push_log import PushLog
 from features.settings import Settings
@@ -75,6 +76,7 @@ class PushedRows:
         if not wanted:
             return None
         facts = self._facts(list(wanted), more or {})
+        objectors = self._objecting(facts)
         tables = []
         with engine("polars") as opened:
             frame = {table: _frame(opened, rows) for table, rows in facts.items()}
@@ -84,7 +86,8 @@ class PushedRows:
                     of_day = [customer for customer in customers if wanted[customer] == day]
                     for _, table, _ in compute(opened, frames, [day], self._rules):
                         keys = table[JOIN_KEY]
-                        tables.append(table.filter(pc.is_in(keys, pa.array(of_day, keys.type))))
+                        of_those = table.filter(pc.is_in(keys, pa.array(of_day, keys.type)))
+                        tables.append(without(of_those, objectors))
         return pa.concat_tables(tables).combine_chunks()
 
     def on_days(self, customers: Sequence[Customer], days: Sequence[date]) -> dict[date, pa.Table]:
@@ -99,11 +102,13 @@ class PushedRows:
         if not customers or not days:
             return found
         facts = self._facts(list(customers), {}, self._ledger.tables)
+        objectors = self._objecting(facts)
         with engine("polars") as opened:
             frames: dict[Opened, Frame] = {t: _frame(opened, rows) for t, rows in facts.items()}
             for day, table, _ in compute(opened, frames, sorted(days), self._rules):
                 keys = table[JOIN_KEY]
-                found[day] = table.filter(pc.is_in(keys, pa.array(list(customers), keys.type)))
+                asked = table.filter(pc.is_in(keys, pa.array(list(customers), keys.type)))
+                found[day] = without(asked, objectors)
         return found
 
     def referrers(self, customers: Sequence[Customer]) -> dict[Customer, list[Customer]]:
@@ -120,6 +125,20 @@ class PushedRows:
         ):
             found.setdefault(customer, []).append(referrer)
         return found
+
+    def objecting(self, customers: Sequence[Customer]) -> list[Customer]:
+        """List those of some customers who object to profiling, by what was pushed too."""
+        if self._rules.objection is None or not customers:
+            return []
+        facts = self._facts(list(customers), {}, ("customers",))
+        objectors = set(self._objecting(facts).to_list())
+        return [customer for customer in customers if customer in objectors]
+
+    def _objecting(self, facts: Mapping[Table, pl.DataFrame]) -> pl.Series:
+        rows = facts.get("customers")
+        if rows is None:
+            return objecting_in(None, None)
+        return objecting(rows, self._rules.objection)
 
     def _by_tables(
         self, facts: Mapping[Table, pl.DataFrame], customers: list[Customer]

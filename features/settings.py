@@ -445,7 +445,13 @@ class MonitoringSettings(Section):
 
 
 class PrivacySettings(Section):
-    """How long what is held of persons is kept; `lifecycle retain` removes what is older."""
+    """Who is left out, and how long what is held of persons is kept (`lifecycle retain`)."""
+
+    objection_column: str | None = Field(
+        None,
+        description="column of customers that says yes where one objected to profiling: they are "
+        "neither learned from nor scored, planned for or answered about",
+    )
 
     keep_scores_days: int | None = Field(
         None, ge=1, description="days of batch scores and segments, but the newest; default: all"

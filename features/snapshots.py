@@ -17,9 +17,10 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -43,6 +44,7 @@ from features.history_files import HistoryFiles
 from features.ingest import contract
 from features.ingest.contract import Table
 from features.ingest.ledger import Ledger
+from features.objections import objecting_in, without
 from features.settings import Settings
 from features.snapshot_files import stored_key, writing
 from features.workspace import Workspace
@@ -61,6 +63,7 @@ def rules_of(settings: Settings) -> Rules:
         settings.data.static_attributes,
         settings.data.sensitive_attributes,
         dict(settings.features.seasons),
+        settings.privacy.objection_column,
     )
 
 
@@ -87,7 +90,31 @@ def definition_digest() -> str:
 
 
 def snapshot_key(ledger: Ledger, as_of: date, engine: EngineName, rules: Rules) -> str:
-    """Name a snapshot's content: what was known, the definitions, their rules and the engine."""
+    """Name a snapshot's content: what was known, and of whom it is."""
+    facts = facts_key(ledger, as_of, engine, rules)
+    objectors = objectors_of(ledger, rules)
+    if objectors.is_empty():
+        return facts
+    names = "\n".join(map(str, objectors.to_list()))
+    return hashlib.sha256(f"{facts}\n{names}".encode()).hexdigest()
+
+
+def objectors_of(ledger: Ledger, rules: Rules) -> pl.Series:
+    """List who objected to profiling, by the newest that is known today, whatever the day."""
+    if rules.objection is None or "customers" not in ledger.tables:
+        return objecting_in(None, None)
+    path = ledger.path("customers")
+    return _objectors(path, rules.objection)
+
+
+@lru_cache(maxsize=4)
+def _objectors(path: Path | None, column: str) -> pl.Series:
+    # A file of the ledger is named by its content.
+    return objecting_in(path, column)
+
+
+def facts_key(ledger: Ledger, as_of: date, engine: EngineName, rules: Rules) -> str:
+    """Name what was known on a day, the definitions, their rules and the engine."""
     parts = (
         ledger.fingerprint(as_of),
         as_of.isoformat(),
@@ -120,8 +147,9 @@ def ensure_snapshots(
     if not missing:
         return []
     histories = histories_of(
-        workspace, ledger, lambda day: snapshot_key(ledger, day, engine_name, rules)
+        workspace, ledger, lambda day: facts_key(ledger, day, engine_name, rules)
     )
+    objectors = objectors_of(ledger, rules)
     start = histories.newest(missing[0])
     tables = tables_of(ledger)
     with ExitStack() as files, engine(engine_name) as opened:
@@ -133,7 +161,7 @@ def ensure_snapshots(
             before = histories.read(start, part) if start else None
             frames = open_tables(opened, tables, part, [start, *missing] if start else ())
             for day, table, carried in compute(opened, frames, missing, rules, part, before):
-                writers[day].write(table)
+                writers[day].write(without(table, objectors))
                 if day == missing[-1] and kept is not None and carried is not None:
                     kept.write(carried)
                 done += 1

@@ -23,11 +23,13 @@ from features import catalogue
 from features.catalogue import JOIN_KEY, SERVICES, KeyType
 from features.computing import TIMESTAMP, snapshot_schema
 from features.days import closing
+from features.erasing.online import erase_online
 from features.errors import WorkspaceError
 from features.folding import folded_until
 from features.ingest.ledger import Ledger
 from features.matrix import Vocabulary
 from features.online import OnlineReader, OnlineState, read_state, write_state
+from features.persons import distinct
 from features.pushed import Customer, PushedRows
 from features.repository import Repository
 from features.scores import SERVICE, VIEW
@@ -62,6 +64,7 @@ class FeatureStore:
     ) -> None:
         settings = settings or Settings()
         self._workspace = workspace
+        self._settings = settings.stores
         self._kind = settings.stores.online
         self._key_type: KeyType = key_type
         self._repository = Repository(workspace, snapshots.resolve(), key_type, settings.stores)
@@ -248,8 +251,14 @@ class FeatureStore:
         wanted = {customer: newer.get(customer, state.as_of) for customer in customers}
         rows = self.pushed.rows(wanted)
         _push(self._feast, rows, self.list_views())
+        self.withdraw(self.pushed.objecting(customers))
         found = set() if rows is None else set(rows[JOIN_KEY].to_pylist())
         return {customer: day if customer in found else None for customer, day in wanted.items()}
+
+    def withdraw(self, customers: Sequence[Customer]) -> None:
+        """Take customers off who object to profiling; the caller holds the push log."""
+        if customers:
+            erase_online(self._workspace, self._settings, distinct(customers), scrubbed=False)
 
     def list_views(self) -> list[Any]:
         """List the views of features, once: the registry takes longer than a row to be written."""

@@ -12,14 +12,18 @@ from typing import Any
 
 import polars as pl
 
+from features.erasing.online import erase_online
 from features.errors import InputError
 from features.folding import covered_until, fold
 from features.ingest.ledger import Ledger
+from features.persons import distinct
 from features.push_log import PushLog
 from features.settings import Settings, settings_file
 from features.snapshots import (
     ensure_snapshots,
+    facts_key,
     known_customers,
+    objectors_of,
     rules_of,
     snapshot_folder,
     snapshot_key,
@@ -138,12 +142,28 @@ class Context:
             fold(ledger, PushLog(self.workspace, self.settings.stores), self.settings.data)
 
     def renew_pushed(self, ledger: Ledger) -> None:
-        """Make the rows online that pushes brought news of anew, from the ledger as it is now."""
+        """Make the rows online that pushes brought news of anew, from the ledger as it is now.
+
+        Who objects to profiling by what was read is taken off at once.
+        """
+        self._withdraw_objectors(ledger)
         state = read_state(self.workspace, self.settings.stores.online)
         log = PushLog(self.workspace, self.settings.stores)
         if state is None or state.key_type != ledger.customer_id_type or not log.last():
             return
         self.store(ledger).push_again()
+
+    def objectors(self, ledger: Ledger) -> pl.Series:
+        """List who objected to profiling."""
+        return objectors_of(ledger, rules_of(self.settings))
+
+    def _withdraw_objectors(self, ledger: Ledger) -> None:
+        objectors = self.objectors(ledger)
+        if not objectors.is_empty() and read_state(self.workspace) is not None:
+            log = PushLog(self.workspace, self.settings.stores)
+            persons = distinct(objectors.to_list())
+            with log.locked():
+                erase_online(self.workspace, self.settings.stores, persons, scrubbed=False)
 
     def registry(self) -> Registry:
         """The MLflow registry."""
@@ -168,6 +188,10 @@ class Context:
     def snapshot_key(self, ledger: Ledger, as_of: date) -> str:
         """Name the content of a day's snapshot."""
         return snapshot_key(ledger, as_of, self.settings.features.engine, rules_of(self.settings))
+
+    def facts_key(self, ledger: Ledger, as_of: date) -> str:
+        """Name what is known on a day, whoever is left out of its snapshot."""
+        return facts_key(ledger, as_of, self.settings.features.engine, rules_of(self.settings))
 
     def observed_until(self, ledger: Ledger) -> date:
         """The last day that the data covers: the setting, or the last order's day in the files."""

@@ -208,7 +208,12 @@ def begun(
     brought: list[int | str] = []
     since = None
     if ledger.started:
-        held = Holding.of(context.workspace, ledger, lambda day: context.snapshot_key(ledger, day))
+        held = Holding.of(
+            context.workspace,
+            ledger,
+            lambda day: context.snapshot_key(ledger, day),
+            lambda day: context.facts_key(ledger, day),
+        )
         state = read_state(context.workspace)
         online = state is not None and state.key == context.snapshot_key(ledger, state.as_of)
         brought = linked(ledger, persons)

@@ -40,6 +40,9 @@ def ripe(context: Context, ledger: Ledger, day: date, horizon_days: int) -> pl.D
             "rows included: lifecycle ingest --treatments FILE"
         )
     assigned = ripe_assignments(path, day, horizon_days)
+    objectors = context.objectors(ledger)
+    if not objectors.is_empty():
+        assigned = assigned.filter(~pl.col(JOIN_KEY).is_in(objectors.implode()))
     if assigned.is_empty():
         raise NotEnoughData(
             f"no treatment is {horizon_days} days old on {day}: its outcome is not known yet; "

@@ -41,11 +41,14 @@ class Rules:
         Attributes of customers that never change, and that are never features.
     seasons
         Name of a season to its day: ``MM-DD`` each year, or ``YYYY-MM-DD`` once.
+    objection
+        Column of customers that says who objected to profiling; see :mod:`features.objections`.
     """
 
     static: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
     seasons: Mapping[str, str] = field(default_factory=dict)
+    objection: str | None = None
 
 
 def said_by(attribute: str) -> tuple[str, ...]:

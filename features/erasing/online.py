@@ -21,8 +21,15 @@ from features.workspace import Workspace
 _MANY = 500
 
 
-def erase_online(workspace: Workspace, settings: StoreSettings, persons: Persons) -> int:
+def erase_online(
+    workspace: Workspace, settings: StoreSettings, persons: Persons, scrubbed: bool = True
+) -> int:
     """Delete features and scores of some persons; whoever calls holds what is online.
+
+    Parameters
+    ----------
+    scrubbed
+        Whether a file is written anew, so that no free page keeps what was deleted.
 
     Returns
     -------
@@ -35,7 +42,8 @@ def erase_online(workspace: Workspace, settings: StoreSettings, persons: Persons
         Redis does not answer.
     """
     keys = _keys(persons)
-    deleted = sum(_from_file(path, keys) for path in sorted(workspace.feast.glob("online*.db")))
+    files = sorted(workspace.feast.glob("online*.db"))
+    deleted = sum(_from_file(path, keys, scrubbed) for path in files)
     if settings.redis_url is not None:
         deleted += _from_redis(workspace, settings, keys)
     return deleted
@@ -51,7 +59,7 @@ def _keys(persons: Persons) -> list[bytes]:
     ]
 
 
-def _from_file(path: Path, keys: Sequence[bytes]) -> int:
+def _from_file(path: Path, keys: Sequence[bytes], scrubbed: bool) -> int:
     deleted = 0
     with opened(path) as connection:
         for table in _tables(connection):
@@ -61,7 +69,8 @@ def _from_file(path: Path, keys: Sequence[bytes]) -> int:
                 deleted += connection.execute(
                     f'DELETE FROM "{table}" WHERE entity_key IN ({marks})', some
                 ).rowcount
-    scrub(path)
+    if scrubbed:
+        scrub(path)
     return deleted
 
 

@@ -37,11 +37,11 @@ class Holding:
     histories: tuple[date, ...]
 
     @classmethod
-    def of(cls, workspace: Workspace, ledger: Ledger, key_of: KeyOf) -> Holding:
+    def of(cls, workspace: Workspace, ledger: Ledger, key_of: KeyOf, facts_of: KeyOf) -> Holding:
         """Look which hold now."""
         folder = snapshot_folder(workspace, ledger.customer_id_type)
         days = [day for path in sorted(folder.glob("[!.]*.parquet")) if (day := _day(path))]
-        histories = histories_of(workspace, ledger, key_of)
+        histories = histories_of(workspace, ledger, facts_of)
         return cls(
             tuple(day for day in days if stored_key(_file(folder, day)) == key_of(day)),
             tuple(day for day in histories.days() if histories.holds(day)),

@@ -91,7 +91,9 @@ def _unnamed_attributes(attributes: pl.Series, forgotten: Forgotten) -> pl.Serie
         said = json.loads(text)
         left = {name: value for name, value in said.items() if not _is_barred(value, forgotten)}
         if len(left) < len(said):
-            renamed[text] = json.dumps(left, sort_keys=True, ensure_ascii=False)
+            renamed[text] = json.dumps(
+                left, sort_keys=True, ensure_ascii=False, separators=(",", ":")
+            )
     return attributes.replace(renamed) if renamed else attributes
 
 

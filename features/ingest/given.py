@@ -168,7 +168,12 @@ _YES_NO: Final = dict.fromkeys(
 )
 
 
-def _read_yes_no(cells: pl.Series) -> pl.Series:
+def means_yes(cells: pl.Series) -> pl.Series:
+    """Whether each text says yes; null where it says neither.
+
+    >>> means_yes(pl.Series(["Yes", "0", "maybe", None])).to_list()
+    [True, False, None, None]
+    """
     return one_of(read_ids(cells), _YES_NO) == "yes"
 
 
@@ -178,7 +183,7 @@ _TEXTS: Final[dict[Value, Callable[[pl.Series], pl.Series]]] = {
     "label": read_labels,
     "kind": lambda cells: one_of(read_labels(cells), dict(zip(KINDS, KINDS, strict=True))),
     "arm": lambda cells: one_of(read_labels(cells), dict(zip(ARMS, ARMS, strict=True))),
-    "yes": _read_yes_no,
+    "yes": means_yes,
 }
 
 

@@ -84,6 +84,7 @@ class Erasure:
         self._log = PushLog(context.workspace, context.settings.stores)
         self._held = Holding.from_dict(unfinished.held)
         self._key_of = cache(lambda day: context.snapshot_key(self._ledger, day))
+        self._facts_of = cache(lambda day: context.facts_key(self._ledger, day))
 
     def run(self, now: datetime) -> Receipt:
         """Do every step, and write the receipt."""
@@ -143,7 +144,7 @@ class Erasure:
         renewed = pushed.on_days(self._unfinished.linked, self._held.snapshots)
         erased = erase_snapshots(*where, self._held, self._key_of, renewed)
         yield "features, snapshots", erased
-        yield "features, history", erase_histories(*where, self._held, self._key_of)
+        yield "features, history", erase_histories(*where, self._held, self._facts_of)
 
     def _online(self) -> Counted:
         with self._log.locked():
