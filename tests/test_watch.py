@@ -154,6 +154,22 @@ def test_an_export_that_never_came_is_told_where_the_day_is_named(started: Path,
     assert run(root, "watch").exit_code == 0
 
 
+@pytest.mark.full
+@pytest.mark.parametrize(("language", "alarm"), [("en", "worth of an order"), ("zh", "单笔金额")])
+def test_the_report_has_the_health_of_data_and_predictions(
+    language: str, alarm: str, shop: Path, after: Callable[[Tables], Path]
+):
+    root = after(BREAKS["prices doubled"][0](made.week_of(shop)))
+    page = root.parent / "report.html"
+    words = ("report", "--as-of", made.WEEK_END, "--lang", language, "--out", page)
+    assert succeed(root, *words)["health"] is None
+    assert 'id="health"' not in page.read_text("utf-8")
+    seen(root)
+    (first, *_) = succeed(root, *words)["health"]["alerts"]
+    assert (first["severity"], first["key"]) == ("alarm", "data/orders/amount")
+    assert alarm in page.read_text("utf-8").partition('id="health"')[2]
+
+
 # --- what the champion said ---
 
 

@@ -18,6 +18,7 @@ from pipelines.report.predictions import Predictions
 from pipelines.report.retention import Retention
 from pipelines.report.stages import Flow, Observed, StageRow
 from pipelines.report.worth import Worth
+from pipelines.watching.kept import Health
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Contents:
         Whether the model had learned from what came after the day of the report.
     filled
         Days that were scored for this report, in hindsight.
+    health
+        What the newest `lifecycle watch` told; None where there was none lately.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Contents:
     model_version: int | None
     hindsight: bool
     filled: tuple[date, ...]
+    health: Health | None
 
     @property
     def period(self) -> Period:

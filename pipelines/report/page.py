@@ -12,6 +12,7 @@ from pipelines.report.contents import Contents
 from pipelines.report.evidence_part import effects, predictions, todo
 from pipelines.report.findings import Findings
 from pipelines.report.headline_part import headline
+from pipelines.report.health_part import health
 from pipelines.report.indicator_tables import indicators
 from pipelines.report.movement_part import movement
 from pipelines.report.telling import Teller
@@ -21,7 +22,7 @@ from pipelines.report.worth_part import value
 
 _ORDER = (
     "findings", "movement", "worth", "journey", "acquisition", "development", "retention", "loss",
-    "actions", "predictions", "method",
+    "actions", "predictions", "health", "method",
 )  # fmt: skip
 _HERE = Path(__file__).parent
 
@@ -63,6 +64,7 @@ def report_page(
             words, "actions", effects(words, teller, contents), todo(words, teller, contents)
         ),
         "predictions": section(words, "predictions", predictions(words, contents)),
+        "health": section(words, "health", health(words, contents)),
         "method": section(
             words, "method", _missing(words, teller, contents), _method(words, contents)
         ),

@@ -39,6 +39,7 @@ from pipelines.report.trade import trade
 from pipelines.report.words import Words
 from pipelines.report.worth import worth
 from pipelines.score import score, scores_key
+from pipelines.watching.kept import read_health
 from serving.deliveries import Deliveries
 from serving.former_stages import FormerStages
 from serving.plan.kept import KeptPlans
@@ -255,6 +256,7 @@ def gather(
         None if champion is None else champion.version,
         today is not None and today.hindsight,
         filled,
+        read_health(context.workspace.watched, day),
     )
     context.say("facts", 1, 1)
     return contents
