@@ -21,6 +21,7 @@ from features.snapshots import snapshot_path
 from features.workspace import read_json, replacing, write_json
 from pipelines.context import Context, Stopwatch
 from pipelines.score import score
+from pipelines.sensitive import sensitive_groups
 from pipelines.slices import attributes_on, slice_by
 from serving.cluster_words import describe
 from serving.deliveries import Deliveries
@@ -61,6 +62,8 @@ class SegmentReport:
         How stable each number of clusters was when they were fitted.
     slices, left_out
         By attribute; the latter with the reason.
+    sensitive
+        How each group of the sensitive attributes fares; see :mod:`pipelines.sensitive`.
     """
 
     as_of: str
@@ -79,6 +82,7 @@ class SegmentReport:
     stability: list[dict[str, Any]]
     slices: list[dict[str, Any]]
     left_out: dict[str, str]
+    sensitive: list[dict[str, Any]]
     language: Language
     file: str
     seconds: float
@@ -124,6 +128,7 @@ def segment(
         Deliveries(context.workspace).note_file("segments", out, datetime.now(UTC))
         deliver_file(path, check_file(str(out)))
     sensitive = context.settings.data.sensitive_attributes
+    where = context.workspace, ledger.customer_id_type, day
     slices, left_out = slice_by(rows, attributes, sensitive, by)
     report = SegmentReport(
         day.isoformat(),
@@ -142,6 +147,7 @@ def segment(
         fitted.to_dict()["tried"],
         [asdict(one) for one in slices],
         left_out,
+        [asdict(one) for one in sensitive_groups(context, day, scores_path(*where))],
         language,
         str(path if out is None else out),
         watch.seconds(),

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.console import Terminal
 from pipelines.segments import SegmentReport
+from pipelines.sensitive import GOT, SAID, Group, differing, got_rows, said_rows
 from pipelines.value_table import show_value
 
 _COLUMNS = ("customers", "churn", "CLV each", "profit to date")
@@ -33,7 +34,20 @@ def show_segments(terminal: Terminal, report: SegmentReport) -> None:
         )
     for name, why in report.left_out.items():
         terminal.note(f"{name} {why}, so it is left out")
+    _show_sensitive(terminal, [Group(**one) for one in report.sensitive])
     terminal.note(f"{report.customers:,} customers in {report.file}")
+
+
+def _show_sensitive(terminal: Terminal, groups: list[Group]) -> None:
+    for name in dict.fromkeys(group.attribute for group in groups):
+        own = [group for group in groups if group.attribute == name]
+        terminal.table(f"\nSaid and seen by {name} (sensitive)", SAID, said_rows(own))
+        terminal.table(f"\nDone and advised by {name} (sensitive)", GOT, got_rows(own))
+        for group in differing(own):
+            terminal.note(
+                f"mind: the churn probability of {name} {group.value} is off by "
+                f"{group.churn_off:+.1%}, beyond its 95% interval"
+            )
 
 
 def _show_clusters(terminal: Terminal, report: SegmentReport) -> None:

@@ -223,6 +223,31 @@ def test_a_person_may_become_a_customer_again_with_what_happens_from_then_on(
     assert left_in(own) == []
 
 
+def test_error_and_treatment_of_sensitive_groups_are_told_and_a_few_are_not(own: Path):
+    said = succeed(own, "segments")["sensitive"]
+    judged = pl.read_parquet(own / "judged" / "1.parquet")
+    newest = judged.filter(pl.col("day") == judged["day"].max())
+    who = pl.read_parquet(Ledger(Workspace(own)).path("customers"))
+    gender = (
+        who.filter(pl.col("known_day") <= (judged["day"].max() - date(1970, 1, 1)).days)
+        .sort("valid_from")
+        .group_by("customer_id")
+        .agg(pl.col("attributes").last().str.json_path_match("$.gender").alias("gender"))
+    )
+    groups = {one["value"]: one for one in said}
+    assert set(groups) >= {"f", "m", "x"}
+    for value, group in groups.items():
+        theirs = newest.join(gender, on="customer_id").filter(pl.col("gender") == value)
+        if value not in ("f", "m", "x"):
+            continue
+        assert group["judged"] == theirs.height
+        if theirs.height < 30:
+            assert group["churn_said"] is None
+        else:
+            assert group["churn_seen"] == pytest.approx(theirs["churned"].mean())
+    assert all(0 <= one["offered"] <= one["advised"] for one in said if one["customers"] >= 30)
+
+
 class Killed(BaseException):
     """What ends a run in the middle."""
 
