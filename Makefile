@@ -1,5 +1,5 @@
 # The verbs of this repository. Each installs what it needs first.
-.PHONY: install demo test check check-full lock mlflow clean
+.PHONY: install demo test check check-full audit lock mlflow clean
 
 WORKSPACE ?= workspace
 # Two processes of one thread each rather than one of two.
@@ -34,6 +34,11 @@ check-full: install
 	@.venv/bin/python benchmarks/batch.py --customers 100000
 	@.venv/bin/python benchmarks/backtest.py
 	@.venv/bin/python -m benchmarks.faults
+	@.venv/bin/python -m benchmarks.soak
+
+# Known holes of the locked versions, where there is internet to ask.
+audit: install
+	@scripts/audit
 
 lock:
 	@scripts/lock

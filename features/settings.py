@@ -1,7 +1,8 @@
 """The one settings object: command line > environment > file > default.
 
 The file is ``lifecycle.yaml``, in the workspace or in the current folder; a variable of the
-environment is the key in capitals with ``LIFECYCLE_`` before it and ``__`` between the levels.
+environment is the key in capitals with ``LIFECYCLE_`` before it and ``__`` between the levels; with
+``_FILE`` after it, it names a file that holds the value, as a container's secrets are.
 
 >>> Settings().value.margin
 0.3
@@ -32,14 +33,12 @@ from pydantic import (
     model_validator,
 )
 
+from features.environment import read_environment
 from features.errors import InputError
 from features.ingest.contract import KINDS, TABLES
 from features.servers import without_password
 
-ENVIRONMENT_PREFIX = "LIFECYCLE_"
 SETTINGS_FILE = "lifecycle.yaml"
-# These say where to look, and how many look, before any settings are read.
-_LOCATORS = {"LIFECYCLE_WORKSPACE", "LIFECYCLE_SETTINGS", "LIFECYCLE_WORKERS"}
 _PATHS = (
     *(("data", table) for table in TABLES),
     ("serving", "playbook"),
@@ -49,6 +48,11 @@ _PATHS = (
 _SECRET = ("monitoring.webhook",)
 """Settings that are secrets as a whole: not even a message about them shows what was set."""
 _HIDDEN = "***"
+_ADDRESSES = (
+    "stores.tracking_uri", "stores.redis_url", "stores.registry", "stores.push_log",
+    "training.storage",
+)  # fmt: skip
+"""Settings that may hold a password; one that is no address may be nothing else."""
 
 DEFAULT_NON_PRODUCTS = (
     "POST", "DOT", "M", "D", "S", "C2", "B", "BANK CHARGES", "AMAZONFEE", "CRUK", "PADS",
@@ -511,7 +515,7 @@ class Settings(Section):
         merged: dict[str, Any] = {}
         for place, layer in (
             (str(file), _beside(file, _read_file(file))),
-            ("the environment", _read_environment(environment or {})),
+            ("the environment", read_environment(environment or {})),
             ("the command line", dict(overrides or {})),
         ):
             merged = _merge(merged, layer)
@@ -560,27 +564,6 @@ def _beside(file: Path | None, layer: dict[str, Any]) -> dict[str, Any]:
     return layer
 
 
-def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    layer: dict[str, Any] = {}
-    for name, text in environment.items():
-        if not name.startswith(ENVIRONMENT_PREFIX) or name in _LOCATORS:
-            continue
-        if "__" not in name:
-            raise InputError(
-                f"variable {name} names no setting; write section and key, as in "
-                "LIFECYCLE_CHURN__HORIZON_DAYS"
-            )
-        keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-        section = layer
-        for key in keys[:-1]:
-            section = section.setdefault(key, {})
-        try:
-            section[keys[-1]] = yaml.safe_load(text) if text else None
-        except yaml.YAMLError:
-            raise InputError(f"variable {name} = {text!r} cannot be read as a YAML value") from None
-    return layer
-
-
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
@@ -598,7 +581,9 @@ def _explain(error: ValidationError, place: str) -> str:
         return f"unknown setting {key} in {place}; `lifecycle settings` lists those that exist"
     said = first["msg"].removeprefix("Value error, ")
     reason = said[0].lower() + said[1:]
-    given = _HIDDEN if key in _SECRET else without_password(repr(first["input"]))
+    given = without_password(repr(first["input"]))
+    if key in _SECRET or (key in _ADDRESSES and "://" not in given):
+        given = _HIDDEN
     if first["type"] == "value_error" and not isinstance(first["input"], str | int | float):
         return f"setting {key}: {reason}; correct it in {place}"
     return f"setting {key} = {given}: {reason}; correct it in {place}"

@@ -540,6 +540,11 @@ def restore(
     terminal.note(
         f"backup of {report.made_at}, {report.files:,} files, {report.bytes / 1e6:,.1f} MB: {done}"
     )
+    if report.erased_since:
+        terminal.note(
+            "erased since the backup, and back by it: the persons of "
+            f"{', '.join(report.erased_since)}; run `lifecycle forget` for them again"
+        )
     for sentence in report.not_included:
         terminal.note(f"not included: {sentence}")
     return report.to_dict()

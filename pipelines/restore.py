@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 from dataclasses import asdict, dataclass
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from features.workspace import FORMAT, Workspace
 from pipelines.backups.archive import Member, read
 from pipelines.backups.placing import finish, place
 from pipelines.context import Context
+from pipelines.privacy.receipt import Receipts
 from serving.decisions.journal import SUFFIX
 
 
@@ -26,6 +28,9 @@ class RestoreReport:
         Whether it is the workspace now, or was only checked.
     not_included
         What stood elsewhere when it was made, a sentence each.
+    erased_since
+        Requests of erasure that the workspace which was replaced had fulfilled, and the backup has
+        not: those persons are back.
     """
 
     file: str
@@ -35,6 +40,7 @@ class RestoreReport:
     bytes: int
     restored: bool
     not_included: tuple[str, ...]
+    erased_since: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -79,6 +85,7 @@ def restore(
             )
         _check_silent(workspace)
         told: list[RestoreReport] = []
+        erased = _erased(workspace)
 
         def unpack(folder: Path) -> str:
             about, members = read(file, _check_version, folder)
@@ -93,7 +100,11 @@ def restore(
             if not before and not workspace.exists():
                 workspace.abandon()
             raise
-    return told[0]
+    return replace_fields(told[0], erased_since=tuple(sorted(erased - _erased(workspace))))
+
+
+def _erased(workspace: Workspace) -> set[str]:
+    return {receipt.request for receipt in Receipts(workspace).all()}
 
 
 def _digest(file: Path) -> str:

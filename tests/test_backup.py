@@ -147,6 +147,19 @@ def test_a_workspace_that_is_there_is_replaced_only_when_told(
     assert not (own / ".restore").exists()
 
 
+def test_who_was_erased_since_the_backup_is_told_to_be_back(ingested: Path, tmp_path: Path):
+    own = shutil.copytree(ingested, tmp_path / "w")
+    succeed(own, "backup", tmp_path / "b.tar.gz")
+    succeed(own, "forget", "7", "--why", "asked by letter")
+    (receipt,) = (own / "privacy" / "receipts").iterdir()
+    assert oct((own / "privacy" / "secret").stat().st_mode)[-3:] == "600"
+    succeed(own, "backup", tmp_path / "later.tar.gz")
+    said = succeed(own, "restore", tmp_path / "b.tar.gz", "--replace")
+    assert said["erased_since"] == [receipt.stem]
+    assert succeed(own, "restore", tmp_path / "later.tar.gz", "--replace")["erased_since"] == []
+    assert oct((own / "privacy" / "secret").stat().st_mode)[-3:] == "600"
+
+
 def test_settings_written_before_stay_and_anything_else_is_left_alone(
     saved: dict[str, Any], tmp_path: Path
 ):

@@ -48,7 +48,7 @@ def test_command_line_goes_before_environment_before_file_before_default(
         ("value: {margin: lots}", {}, r"setting value\.margin = 'lots': .*number"),
         ("value: {margin: 7}", {}, r"setting value\.margin = 7: .*less than or equal to 1"),
         ("{}", {"LIFECYCLE_CHURN": "5"}, "LIFECYCLE_CHURN names no setting"),
-        ("{}", {"LIFECYCLE_DATA__NAME": "[x"}, "LIFECYCLE_DATA__NAME = .* cannot be read"),
+        ("{}", {"LIFECYCLE_DATA__NAME": "[x"}, "LIFECYCLE_DATA__NAME cannot be read"),
         ("- 1", {}, "must hold keys and values"),
         ("value: {margin: [", {}, "cannot be read as YAML"),
         ("serving: {api_keys: {crm: {sha256: secret}}}", {}, "no SHA-256 in 64 hex digits"),
@@ -77,3 +77,31 @@ def test_settings_that_are_named_and_not_there_are_an_error(tmp_path: Path):
     result = run(tmp_path, "settings", "--settings", tmp_path / "no.yaml")
     assert result.exit_code == 1
     assert "no.yaml does not exist" in result.stderr
+
+
+def test_a_value_may_stand_in_a_file_that_a_variable_names(tmp_path: Path):
+    secret = tmp_path / "redis_url"
+    secret.write_text("redis://:s3cret@redis:6379/0\n")
+    named = {"LIFECYCLE_STORES__REDIS_URL_FILE": str(secret), "LIFECYCLE_STORES__ONLINE": "redis"}
+    assert Settings.load(None, named).stores.redis_url == "redis://:s3cret@redis:6379/0"
+    both = {**named, "LIFECYCLE_STORES__REDIS_URL": "redis://other"}
+    with pytest.raises(InputError, match="are both set; keep one of them"):
+        Settings.load(None, both)
+    secret.unlink()
+    with pytest.raises(InputError, match=r"names .*redis_url, which cannot be read: No such file"):
+        Settings.load(None, named)
+
+
+@pytest.mark.parametrize(
+    "name", ["STORES__REDIS_URL", "STORES__PUSH_LOG", "TRAINING__STORAGE", "STORES__REGISTRY"]
+)
+@pytest.mark.parametrize("value", ["s3cret", "{s3cret: [", "mysql://me:s3cret@db/x"])
+def test_an_error_about_a_secret_does_not_tell_it(name: str, value: str, tmp_path: Path):
+    (tmp_path / "f").write_text(value)
+    for given in (
+        {f"LIFECYCLE_{name}": value},
+        {f"LIFECYCLE_{name}_FILE": str(tmp_path / "f")},
+    ):
+        with pytest.raises(InputError) as raised:
+            Settings.load(None, given)
+        assert "s3cret" not in str(raised.value)

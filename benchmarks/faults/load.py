@@ -47,6 +47,8 @@ class Load:
 
     Attributes
     ----------
+    push_every
+        Seconds between two orders of one customer.
     acknowledged
         Key and customer of each push that was answered with 200.
     refused
@@ -55,6 +57,7 @@ class Load:
 
     shop: Shop
     address: str
+    push_every: float = PUSH_EVERY
     seen: list[Seen] = field(default_factory=list)
     acknowledged: dict[str, int] = field(default_factory=dict)
     refused: list[Seen] = field(default_factory=list)
@@ -104,7 +107,7 @@ class Load:
 
     async def _push_steadily(self, place: int, customer: int) -> None:
         """Push an order a day, each until it is acknowledged, as a till does."""
-        await asyncio.sleep(place * PUSH_EVERY / len(self.shop.pushed))
+        await asyncio.sleep(place * self.push_every / len(self.shop.pushed))
         day = self.shop.last_day
         while not self._stop.is_set():
             day += timedelta(days=1)
@@ -119,7 +122,7 @@ class Load:
             self.acknowledged[key] = customer
             self.newest[customer] = day
             await self.ask(customer)
-            await asyncio.sleep(PUSH_EVERY)
+            await asyncio.sleep(self.push_every)
 
     async def _sent(self, customer: int, route: str, body: dict[str, Any]) -> Seen:
         at, not_before = time.monotonic(), self.newest.get(customer)

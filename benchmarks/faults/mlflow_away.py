@@ -34,6 +34,7 @@ class Tracking:
     store: str
     port: int
     log: Path
+    options: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -43,11 +44,28 @@ class Tracking:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        words = ["-m", "mlflow", "server", "--backend-store-uri", self.store, "--workers", "1"]
+        words = [
+            "-m",
+            "mlflow",
+            "server",
+            "--backend-store-uri",
+            self.store,
+            "--workers",
+            "1",
+            *self.options,
+        ]
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         with self.log.open("a") as output:
             self.process = subprocess.Popen(
-                [sys.executable, *words, "--host", "127.0.0.1", "--port", str(self.port)],
+                [
+                    sys.executable,
+                    *words,
+                    *self.options,
+                    "--host",
+                    "127.0.0.1",
+                    "--port",
+                    str(self.port),
+                ],
                 env={**os.environ, **quiet},
                 stdout=output,
                 stderr=output,
@@ -112,7 +130,7 @@ async def _away(server: Tracking, trial: Trial) -> None:
     await asyncio.to_thread(_twice_online, trial.shop)
     await asyncio.sleep(AWAY_SECONDS)
     await asyncio.to_thread(server.start)
-    await asyncio.to_thread(registry.promote, newest, "it is newer", {})
+    await asyncio.to_thread(registry.promote, newest, "it is newer", {}, True, "trial")
     moved = time.monotonic()
 
     def swapped() -> bool:

@@ -82,7 +82,7 @@ def two_models(workspace: Path, root: Path) -> Shop:
     shutil.copytree(workspace, root)
     # What the original's endpoint said is none of this one's record.
     shutil.rmtree(root / "decisions", ignore_errors=True)
-    shop = Shop(root, _buyers(root))
+    shop = Shop(root, buyers(root))
     registry = open_registry(shop.workspace, shop.settings)
     newest = registry.newest()
     if newest is None or newest.version == registry.require_champion().version:
@@ -131,7 +131,7 @@ def environment(shop: Shop) -> dict[str, str]:
     return {**os.environ, **alone, **shop.environment}
 
 
-def _buyers(root: Path) -> list[int]:
+def buyers(root: Path) -> list[int]:
     """Choose customers who had bought long before the days that are put online."""
     ledger = Ledger(Workspace(root))
     days = (

@@ -24,7 +24,8 @@ async def _swapping(trial: Trial) -> None:
     newest = registry.newest()
     versions = [registry.require_champion(), newest]
     for number in range(SWAPS):
-        await asyncio.to_thread(registry.promote, versions[(number + 1) % 2], "its turn", {})
+        turn = versions[(number + 1) % 2]
+        await asyncio.to_thread(registry.promote, turn, "its turn", {}, True, "trial")
         moved = time.monotonic()
         await asyncio.sleep(1.0)
     last = versions[SWAPS % 2].version
