@@ -26,7 +26,7 @@ from features.settings import Settings
 from features.workspace import Workspace
 from pipelines.context import Context
 from pipelines.forget import Wish, forget
-from pipelines.privacy.inventory import unlisted
+from pipelines.privacy.inventory import PARTS, unlisted
 from pipelines.privacy.receipt import Note
 from serving.endpoint.messages import GIVEN
 from serving.endpoint.opening import Endpoint
@@ -140,6 +140,15 @@ def test_nothing_is_left_of_a_person_in_any_byte_and_the_receipt_names_nobody(ow
     again = erase(own, CANARY)
     assert (again["receipt"], again["already"]) == (None, 1)
     assert succeed(own, "forget", "--show", said["request"]) == said
+
+
+def test_every_path_of_a_workspace_is_in_the_inventory():
+    workspace = Workspace(Path("w"))
+    properties = [n for n, value in vars(Workspace).items() if isinstance(value, property)]
+    paths = [getattr(workspace, name) for name in properties]
+    named = {path.relative_to("w").parts[0] for path in paths}
+    listed = {part.name for part in PARTS}
+    assert {name for name in named if not name.startswith(".")} <= listed
 
 
 def test_everybody_elses_features_are_what_they_would_be_without_the_person(own: Path):
@@ -285,7 +294,15 @@ def test_a_running_endpoint_knows_the_person_no_more_when_the_command_ends(
     both = {"customer_ids": [CANARY, "c0004"]}
     before = ask(running, both).json()
     assert len(before["results"]) == 2
-    erase(own, CANARY)
+
+    def dying(what: str, done: int, of: int) -> None:
+        if what == "erasing":
+            raise Killed
+
+    with pytest.raises(Killed):
+        forget(context_of(own, dying), Wish((CANARY,), why="asked"))
+    assert ask(running, both).json()["unknown_customers"] == [CANARY], "from the first step on"
+    assert run(own, "forget").exit_code == 0
     after = ask(running, both).json()
     assert after["unknown_customers"] == [CANARY]
     assert after["results"] == [one for one in before["results"] if one["customer_id"] == "c0004"]

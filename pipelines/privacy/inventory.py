@@ -57,6 +57,7 @@ PARTS: tuple[Part, ...] = (
     Part("mlflow", "models, figures and totals; names nobody", "no persons"),
     Part("effects", "what actions change, of groups", "no persons"),
     Part("tuning", "parameters that were tried", "no persons"),
+    Part("serving", "a server's own counters", "no persons"),
     Part("watched", "what a watch saw, of everybody at once", "no persons"),
     Part("privacy", "keyed hashes of who was erased; receipts", "no persons"),
     Part("workspace.json", "the layout", "no persons"),

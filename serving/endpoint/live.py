@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from features.catalogue import JOIN_KEY
 from features.errors import LifecycleError, ServerError, WorkspaceError
+from features.forgotten import Forgotten
 from features.matrix import Vocabulary, matrix_of
 from features.push import Pusher, PushReport
 from features.servers import outages
@@ -104,6 +105,7 @@ class Live:
         self._source: _Source | None = None
         self._answering: Answering | None = None
         self._pusher = Pusher(workspace, settings)
+        self._forgotten = Forgotten(workspace)
         self._edits = Edits(settings)
         self._refused: dict[int, str] = {}
         self._no_shadow = ""
@@ -183,6 +185,10 @@ class Live:
         except ServerError as error:
             raise self._cannot_read(str(error), error) from None
         self._unreadable = ""
+        if self._forgotten:
+            # From the first step of an erasure on, whatever is still online.
+            known = zip(ids, found, strict=True)
+            found = [there and not self._forgotten.holds(one) for one, there in known]
         return matrix, found
 
     def push(self, table: str, rows: Sequence[Row], idempotency_key: str | None) -> PushReport:
