@@ -21,6 +21,8 @@ Float = NDArray[np.float64]
 CONTRACTED = ("region", "age_group", "acquisition_channel")
 MOST_VALUES = 20
 """Values that are told by name; those of fewer customers are told together."""
+FEWEST_NAMED = 3
+"""Customers from whom on a value is told by name: what one or two have may be somebody's name."""
 TOO_MANY = 200
 """A column with more values than this names people or moments, and is no attribute to slice by."""
 FEW = 30
@@ -120,9 +122,8 @@ def slice_by(
 
 
 def _rows(joined: pl.DataFrame, name: str) -> list[dict[str, Any]]:
-    common = (
-        joined.group_by(name).len().drop_nulls(name).sort(["len", name], descending=[True, False])
-    )[name].to_list()[:MOST_VALUES]
+    sizes = joined.group_by(name).len().drop_nulls(name).filter(pl.col("len") >= FEWEST_NAMED)
+    common = sizes.sort(["len", name], descending=[True, False])[name].to_list()[:MOST_VALUES]
     value = (
         pl.when(pl.col(name).is_null())
         .then(pl.lit(UNKNOWN))

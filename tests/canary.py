@@ -53,7 +53,7 @@ def write(folder: Path, customers: int) -> dict[str, Path]:
         .then(pl.lit("c0005"))
         .otherwise(named("referred_by"))
         .alias("referred_by"),
-        household=pl.when(pl.col("customer_id") == 21).then(pl.lit(CANARY)),
+        household=pl.when(pl.col("customer_id").is_in([21, 23, 24])).then(pl.lit(CANARY)),
     )
     talk = shop.interactions(customers).with_columns(named("customer_id"))
     files["interactions"] = talk.with_columns(

@@ -157,6 +157,9 @@ def test_slices_are_of_what_was_known_and_hold_everybody(tmp_path: Path):
     assert sum(row["customers"] for row in branch.rows) == 100
     assert [row["value"] for row in branch.rows[-2:]] == [OTHER, UNKNOWN]
     assert branch.rows[0]["few"]
+    alone = names.with_columns(branch=pl.when(pl.col("customer_id") == 7).then(pl.lit("anna")))
+    ((told,), _) = slice_by(many, alone, [], ["branch"])
+    assert [row["value"] for row in told.rows] == [OTHER, UNKNOWN], "nobody is told by name"
     for row in branch.rows:
         assert 0 <= row["churn_probability_lower"] <= row["churn_probability"]
         assert row["churn_probability"] <= row["churn_probability_upper"] <= 1
