@@ -122,7 +122,8 @@ def watch(context: Context, as_of: date | None = None) -> WatchReport:
         digest = _digest(checks, alerts)
         file = context.workspace.watched / f"{day.isoformat()}.json"
         run_id = log_watch(context, day.isoformat(), digest, tuple(checks), alerts, said)
-        posted, trouble = _post(context, day, digest, alerts, read_json(file) or {})
+        former = (read_json(file) or {}).get("posted_keys", [])
+        posted, trouble = _post(context, day, alerts, former)
         kept = {
             "as_of": day.isoformat(),
             "digest": digest,
@@ -130,7 +131,7 @@ def watch(context: Context, as_of: date | None = None) -> WatchReport:
             "checks": [check.to_dict() for check in checks],
             "notes": notes,
             "said_against_seen": said,
-            "posted": posted,
+            "posted_keys": sorted(_keys(alerts)) if posted else former,
         }
         write_json(file, kept)
     error = error_of(context.settings.monitoring, checks)
@@ -190,15 +191,19 @@ def _digest(checks: list[Check], alerts: tuple[Alert, ...]) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
+def _keys(alerts: tuple[Alert, ...]) -> set[str]:
+    return {alert.key for alert in alerts if alert.severity == "alarm"}
+
+
 def _post(
-    context: Context, day: date, digest: str, alerts: tuple[Alert, ...], former: dict[str, Any]
+    context: Context, day: date, alerts: tuple[Alert, ...], former: list[str]
 ) -> tuple[bool | None, str | None]:
-    """Post alarms, unless the webhook has them; gives whether it does, and why not."""
+    """Post alarms, unless the webhook has them of this day; gives whether it does, and why not."""
     settings = context.settings.monitoring
     alarms = [alert for alert in alerts if alert.severity == "alarm"]
     if settings.webhook is None or not alarms:
         return None, None
-    if former.get("posted") and former.get("digest") == digest:
+    if _keys(alerts) <= set(former):
         return True, None
     name = context.settings.data.name
     lines = "\n".join(alert.sentence for alert in alarms)

@@ -114,6 +114,20 @@ BREAKS: dict[str, tuple[Callable[[Tables], Tables], str, str]] = {
         "data/orders/empty/channel",
         "Lines of orders without channel: 100.0% in the newest week",
     ),
+    "a column dropped": (
+        of_orders(lambda rows: rows.drop("cost")),
+        "data/orders/file/columns_vanished",
+        "The newest file of orders, orders.parquet, lacks: cost.",
+    ),
+    "amounts that cannot be read": (
+        of_orders(
+            lambda rows: rows.with_columns(
+                amount=pl.when(pl.int_range(pl.len()) % 4 > 0).then(pl.col("amount").cast(str))
+            ).with_columns(pl.col("amount").fill_null("n/a"))
+        ),
+        "data/orders/file/quarantined",
+        "The newest file of orders, orders.parquet: 25",
+    ),
     "an export that ended early": (
         of_orders(lambda rows: rows.filter(pl.col("ordered_at").dt.date() < date(2025, 8, 1))),
         "data/orders/days",

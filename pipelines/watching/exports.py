@@ -11,7 +11,7 @@ from features.ingest.contract import TABLES
 from pipelines.watching.charts import judge, to_scale
 from pipelines.watching.checks import Check
 
-BELIEVED = (0.15, 4.0)
+BELIEVED = (0.15, 12.0)
 """Spread of a rate on the arcsine's scale between files, before any was seen, and its worth."""
 MATTERS = 0.05
 RATES = ("quarantined", "merged", "zero_amount", "duplicate_lines", "unknown_kind")

@@ -115,6 +115,8 @@ def _checks(days: list[Said]) -> Iterator[Check]:
         if judged is None:
             continue
         expected = float(np.median(values[-LEVEL_DAYS - 1 : -1]))
+        if kind == "log" and expected <= 0:
+            continue
         value = float(values[-1])
         far = abs(value / expected - 1) if kind == "log" else abs(value - expected)
         spell = figure.spell.format
