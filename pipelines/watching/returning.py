@@ -4,8 +4,8 @@ Customers of a past day stand in cells by how recently and how often they had bo
 cell bought in a later window is foretold by how many of the same cell did on the days before
 (indirect standardisation, as of death rates), and the sum is set beside what is seen. That asks no
 model, rests on the company's own weeks, and speaks long before a horizon has ended: of the newest
-week, of the newest four, and of the newest four of those who were customers a quarter and half a
-year ago, in which slow losses have added up.
+week and of the newest four. Slow losses add up in those who were customers a quarter and half a
+year ago, so these are set beside customers of a month ago in the same weeks.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ _TIMES = (2, 3, 5, 9)
 CELLS = (len(_RECENCY) + 1) * (len(_TIMES) + 1)
 REFERENCE_WEEKS = 26
 """Rates of a cell are those of so many weeks before."""
+RETURNING = ("week", "month", "quarter")
+LEAVING = ("quarter", "half_year")
+"""Windows whose customers are set beside those of a month ago."""
 MATTERS = 0.05
 GUARD_WEEKS = 8
 BELIEVED = (1.3, 12.0)
@@ -109,16 +112,43 @@ def returning_checks(
     if not len(bought.day):
         return []
     weeks = min((as_of - int(bought.day.min())) // WEEK - WARM_UP_WEEKS, most_weeks)
-    return [
-        check
+    courses = {
+        window.name: course
         for window in WINDOWS
-        if (check := _check(bought, window, as_of, weeks, month)) is not None
-    ]
+        if (course := _course(bought, window, as_of, weeks, month)) is not None
+    }
+    found = [_returning(courses[name]) for name in RETURNING if name in courses]
+    if "month" in courses:
+        found += [_leaving(courses[n], courses["month"]) for n in LEAVING if n in courses]
+    return [check for check in found if check is not None]
 
 
-def _check(
+@dataclass(frozen=True)
+class _Course:
+    """A window at the end of each week, the newest last.
+
+    Attributes
+    ----------
+    customers
+        Who is looked at in the newest.
+    seen
+        Customers who came back.
+    expected
+        The same by the rates of their cells; NaN where too few weeks lie before.
+    raised
+        By how much the days of the month raise the window.
+    """
+
+    window: Window
+    customers: float
+    seen: Float
+    expected: Float
+    raised: Float
+
+
+def _course(
     bought: _Bought, window: Window, as_of: int, weeks: int, month: Float | None
-) -> Check | None:
+) -> _Course | None:
     span = window.gap + window.length
     number = weeks - span
     if number < REFERENCE_WEEKS // 2 + window.length:
@@ -128,36 +158,89 @@ def _check(
     people = np.stack([of for of, _ in counted])
     seen = np.stack([came for _, came in counted])
     raised = _raised(month, window.length, len(ends))
-    errors = _errors(people, seen / raised[:, None], span)
+    expected = _expected(people, seen / raised[:, None], span)
+    return _Course(window, float(people[-1].sum()), seen.sum(axis=1), expected, raised)
+
+
+def _returning(course: _Course) -> Check | None:
+    """Set who came back beside what their cells did before."""
+    window, usual = course.window, course.seen / course.raised
+    errors = 2 * (np.sqrt(usual + 3 / 8) - np.sqrt(course.expected + 3 / 8))
     past, newest, _ = seasoned(errors, window.length - 1 + GUARD_WEEKS)
     judged = judge(past, newest, 1.0, BELIEVED, _overlap(window.length))
     if judged is None:
         return None
     chance, centre, scale, freedom = judged
-    value, factor = float(seen[-1].sum()), float(raised[-1])
     # Errors are of roots: what was expected follows from what was seen.
-    root = 2 * math.sqrt(value / factor + 3 / 8) - newest + centre
+    root = 2 * math.sqrt(usual[-1] + 3 / 8) - newest + centre
     reach = reach_of(scale, freedom)
     expected, lower, upper = (
-        from_scale("count", one, factor) for one in (root, root - reach, root + reach)
+        from_scale("count", one, float(course.raised[-1]))
+        for one in (root, root - reach, root + reach)
     )
-    ratio = value / max(expected, 0.5)
+    words = (
+        f"Customers who came back {window.words}: {course.seen[-1]:,.0f}, where {expected:,.0f} "
+        "were to be expected of customers who had bought as recently and as often"
+    )
+    key = f"outcomes/returning/{window.name}"
+    return _check(key, words, course, (expected, lower, upper), chance, len(past))
+
+
+def _leaving(course: _Course, recent: _Course) -> Check | None:
+    """Set those of long ago beside those of a month ago in the same weeks.
+
+    Whatever moves everybody, a season or a campaign, moves both; who has left since is missing from
+    the first alone.
+    """
+    number = min(len(course.seen), len(recent.seen))
+    errors = _logs(course)[-number:] - _logs(recent)[-number:]
+    past, newest, _ = seasoned(errors, course.window.length - 1 + GUARD_WEEKS)
+    value = float(course.seen[-1])
+    noise = math.sqrt(1 / max(value, 1.0) + 1 / max(float(recent.seen[-1]), 1.0))
+    believed = (noise, BELIEVED[1])
+    # Most of those of long ago are among those of a month ago: their chance is the same.
+    judged = judge(past, newest, noise / 2, believed, _overlap(course.window.length))
+    if judged is None:
+        return None
+    chance, centre, scale, freedom = judged
+    expected, reach = value * math.exp(centre - newest), reach_of(scale, freedom)
+    lower, upper = expected * math.exp(-reach), expected * math.exp(reach)
+    words = (
+        f"Customers who came back {course.window.words}: {value:,.0f}, where {expected:,.0f} were "
+        "to be expected by what customers of a month ago did"
+    )
+    key = f"outcomes/leaving/{course.window.name}"
+    return _check(key, words, course, (expected, lower, upper), chance, len(past))
+
+
+def _logs(course: _Course) -> Float:
+    found: Float = np.log((course.seen / course.raised + 0.5) / (course.expected + 0.5))
+    return found
+
+
+def _check(
+    key: str,
+    words: str,
+    course: _Course,
+    expected: tuple[float, float, float],
+    chance: float,
+    weeks: int,
+) -> Check:
+    middle, lower, upper = expected
+    value = float(course.seen[-1])
+    ratio = value / max(middle, 0.5)
     return Check(
-        key=f"outcomes/returning/{window.name}",
+        key=key,
         group="outcomes",
         value=value,
-        expected=expected,
+        expected=middle,
         chance=chance,
         matters=bool(abs(ratio - 1) >= MATTERS),
         may_alarm=True,
-        sentence=(
-            f"Customers who came back {window.words}: {value:,.0f}, where {expected:,.0f} were to "
-            f"be expected of customers who had bought as recently and as often ({RANGE:.0%} of "
-            f"such weeks: {lower:,.0f} to {upper:,.0f})."
-        ),
+        sentence=f"{words} ({RANGE:.0%} of such weeks: {lower:,.0f} to {upper:,.0f}).",
         lower=lower,
         upper=upper,
-        figures={"ratio": ratio, "customers": float(people[-1].sum()), "weeks": len(past)},
+        figures={"ratio": ratio, "customers": course.customers, "weeks": weeks},
         weight=CORE,
     )
 
@@ -202,16 +285,14 @@ def _counted(bought: _Bought, end: int, window: Window) -> tuple[Float, Float]:
     )
 
 
-def _errors(people: Float, seen: Float, span: int) -> Float:
-    """How far the roots of all who came back were off what the weeks before foretold."""
-    errors = np.full(len(people), np.nan)
+def _expected(people: Float, seen: Float, span: int) -> Float:
+    """How many were to come back by the rates of their cells in the weeks before."""
+    expected = np.full(len(people), np.nan)
     for week in range(len(people)):
         # Windows that had ended when this one's customers were looked at.
         until = week - span + 1
         since = max(until - REFERENCE_WEEKS, 0)
-        if until - since < REFERENCE_WEEKS // 2:
-            continue
-        rates = seen[since:until].sum(axis=0) / np.maximum(people[since:until].sum(axis=0), 1)
-        expected = float(people[week] @ rates)
-        errors[week] = 2 * (math.sqrt(seen[week].sum() + 3 / 8) - math.sqrt(expected + 3 / 8))
-    return errors
+        if until - since >= REFERENCE_WEEKS // 2:
+            rates = seen[since:until].sum(axis=0) / np.maximum(people[since:until].sum(axis=0), 1)
+            expected[week] = float(people[week] @ rates)
+    return expected
