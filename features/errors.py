@@ -19,6 +19,10 @@ class WorkspaceError(LifecycleError):
     """The workspace lacks something, is of another version, or is in use."""
 
 
+class Busy(WorkspaceError):
+    """Another process writes in the workspace at this moment."""
+
+
 class ServerError(LifecycleError):
     """A server that the settings name does not answer, or not as it should."""
 

@@ -43,6 +43,7 @@ _PATHS = (
     *(("data", table) for table in TABLES),
     ("serving", "playbook"),
     ("serving", "stage_rules"),
+    ("run", "plan_to"),
 )
 
 _SECRET = ("monitoring.webhook",)
@@ -90,7 +91,11 @@ class DataSettings(Section):
     """What the data are and how a file's columns are named."""
 
     name: str = Field("orders", description="name of this data, used for the MLflow experiment")
-    orders: Path | None = Field(None, description="file of orders that `ingest` reads by default")
+    orders: Path | None = Field(
+        None,
+        description="file of orders that `ingest` reads by default, or the pattern of several, as "
+        "in exports/orders-*.csv",
+    )
     customers: Path | None = Field(None, description="file of customers, likewise")
     interactions: Path | None = Field(None, description="file of interactions, likewise")
     treatments: Path | None = Field(None, description="file of treatments, likewise")
@@ -482,6 +487,52 @@ class PrivacySettings(Section):
     )
 
 
+class RunSettings(Section):
+    """What `lifecycle run` does, and how often."""
+
+    retrain_days: int = Field(
+        28, ge=1, description="train again when the newest version is so many days old"
+    )
+    retrain_on_alarm: bool = Field(
+        True, description="train also when monitoring says that the model is wrong now"
+    )
+    reasons: Literal["fast", "exact", "none"] = Field(
+        "fast", description="of the scores; exact ones take long for many customers"
+    )
+    deliver_to: str | None = Field(
+        None,
+        description="postgresql://user@host/database, or a Parquet or CSV file, that scores are "
+        "sent to as well",
+    )
+    plan: bool = Field(
+        False,
+        description="plan actions each time, as campaign run-DAY; whoever is in a plan waits for "
+        "the next, so let something carry it out",
+    )
+    budget: float | None = Field(None, ge=0, description="of such a plan; default: no limit")
+    plan_days: int = Field(7, ge=1, le=366, description="in how many days it is carried out")
+    plan_to: Path | None = Field(
+        None, description="Parquet or CSV file of those to be treated, for the system that does it"
+    )
+    plan_mapping: Path | None = Field(
+        None, description="YAML file of that file's columns; zoho_crm and fxiaoke are shipped"
+    )
+    period: Literal["week", "month", "quarter"] = Field(
+        "month", description="what the lifecycle report compares"
+    )
+    expected_delay_days: int | None = Field(
+        None,
+        ge=0,
+        description="how old the newest data may be: beyond it their absence is watched; default: "
+        "the data's last day counts as today",
+    )
+    wait_minutes: float = Field(
+        10, ge=0, description="how long it waits for another command that writes in the workspace"
+    )
+
+    _secret = field_serializer("deliver_to")(_hidden)
+
+
 class Settings(Section):
     """Everything that can be set, in sections."""
 
@@ -496,6 +547,7 @@ class Settings(Section):
     plan: PlanSettings = PlanSettings()
     privacy: PrivacySettings = PrivacySettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    run: RunSettings = RunSettings()
 
     @classmethod
     def load(

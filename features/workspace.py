@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.errors import WorkspaceError
+from features.errors import Busy, WorkspaceError
 
 FORMAT = 1
 """Version of the folder's layout; a workspace of another one is refused."""
@@ -123,6 +123,11 @@ class Workspace:
         """Who was erased, as keyed hashes, and the receipts of it."""
         return self.root / "privacy"
 
+    @property
+    def runs(self) -> Path:
+        """What `lifecycle run` did, a file a run, and what its steps remember."""
+        return self.root / "runs"
+
     def exists(self) -> bool:
         """Whether a workspace has been created here."""
         return self.marker.is_file()
@@ -203,7 +208,7 @@ class Workspace:
 
         Raises
         ------
-        WorkspaceError
+        Busy
             Another process is writing here.
         """
         self.root.mkdir(parents=True, exist_ok=True)
@@ -211,7 +216,7 @@ class Workspace:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise WorkspaceError(
+                raise Busy(
                     f"another command is writing to workspace {self.root}; wait for it to end"
                 ) from None
             yield

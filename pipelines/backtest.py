@@ -7,15 +7,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import training
 from features.errors import InputError, NotEnoughData
 from features.ingest.ledger import Ledger
 from pipelines.context import Context, Stopwatch
-from pipelines.train import Retrieved, learn_as_of, retrieve, scratch
+from pipelines.train import Retrieved, learn_as_of, learning_parts, retrieve, scratch
 from training.adjustment import Predicted, judge
 from training.calendar import enough_history
 from training.contest import Contest, hold
@@ -184,25 +181,10 @@ def _judged(context: Context, ledger: Ledger, retrieved: Retrieved, learned: Tra
 
 def _key(context: Context, ledger: Ledger, day: date, horizon: int) -> str:
     """Name all that a replayed day depends on: data up to its outcomes, settings, product."""
-    settings = context.settings
     ends = day + timedelta(days=horizon)
     parts = {
         "snapshot": context.snapshot_key(ledger, day),
         "outcomes": ledger.fingerprint(ends),
-        "horizon_days": str(horizon),
-        "churn": settings.churn.model_dump(mode="json"),
-        "features": settings.features.model_dump(mode="json"),
-        "training": settings.training.model_dump(
-            mode="json", exclude={"threads", "workers", "storage"}
-        ),
-        "stages": load_stage_rules(settings.serving.stage_rules).version,
-        "product": product_digest(),
+        **learning_parts(context, horizon),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-@cache
-def product_digest() -> str:
-    """Name the models by their source, so that whoever changes them is judged anew."""
-    sources = sorted(Path(training.__path__[0]).rglob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()

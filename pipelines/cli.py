@@ -446,6 +446,71 @@ def effects(
     return report.to_dict()
 
 
+@verb(overrides=_set_horizon)
+@click.option("--as-of", type=DAY, help="Day that it is of; default the last of the data.")
+@click.option(
+    "--step", "only", multiple=True, help="Do this step alone, for a scheduler; repeatable."
+)
+@click.option("--retrain", is_flag=True, help="Train although it is not due.")
+@click.option("--anyway", is_flag=True, help="Let pass what looks broken in the data now.")
+@click.option(
+    "--past", type=click.IntRange(1, 500), help="Tell what so many last runs did instead."
+)
+@click.option("--horizon-days", type=int, help="Churned is no purchase within so many days.")
+@click.option("--trials", type=int, help="Optuna trials for each of the two models.")
+def run(
+    context: Context,
+    terminal: Terminal,
+    _: Path | None,
+    as_of: date | None,
+    only: tuple[str, ...],
+    retrain: bool,
+    anyway: bool,
+    past: int | None,
+    **__: object,
+) -> dict[str, Any]:
+    """Do the whole cycle: what is due of it, from new files to the report.
+
+    \b
+    ingest       files that settings name and that are new
+    features     the day's snapshot
+    watch        data, features, predictions and what came true
+    train        when the newest model is old, or wrong by what came true
+    promote      if the gate lets it
+    materialise  the day's features online
+    score        everybody
+    recommend    a plan, if settings ask for one
+    report       the lifecycle report
+    retain       what is kept longer than settings allow is removed
+
+    What stands is not done again, so it can be called as often as one likes. Killed at any moment,
+    the next run goes on; where a step fails, what answered goes on answering. It ends with 3 where
+    there is an alarm, with 1 where a step failed.
+
+    \b
+    lifecycle run
+    lifecycle run --step ingest --step features
+    lifecycle run --past 10
+    """
+    from pipelines.run import run as job  # noqa: PLC0415
+    from pipelines.run import show, show_past  # noqa: PLC0415
+    from pipelines.watch import ALARM_EXIT  # noqa: PLC0415
+
+    if past is not None:
+        from pipelines.cycle.journal import past_runs  # noqa: PLC0415
+
+        context.workspace.require()
+        found = past_runs(context.workspace, past)
+        show_past(terminal, found)
+        return {"runs": [one.to_dict() for one in found]}
+    with terminal.progress():
+        done = job(context, as_of, only, retrain=retrain, anyway=anyway)
+    show(terminal, done)
+    code = 1 if done.failed else ALARM_EXIT if done.alarms else 0
+    terminal.afterwards = lambda: sys.exit(code)
+    return done.to_dict()
+
+
 @verb()
 @click.option("--force", is_flag=True, help="Promote although the gate refuses; it is recorded.")
 @click.option("--reason", help="Why it is forced; kept with the version.")
@@ -1415,6 +1480,7 @@ for command in (
     data,
     features,
     push,
+    run,
     train,
     backtest,
     effects,

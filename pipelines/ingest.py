@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from glob import has_magic
 from pathlib import Path
 
 import polars as pl
@@ -43,7 +44,7 @@ def ingest(
     InputError
         A file cannot be what it claims to be; the workspace stays as it was.
     """
-    chosen = files or _files_of_settings(context)
+    chosen = files or files_of_settings(context)
     if not chosen:
         raise InputError(
             "no file to ingest; name one with --orders FILE (or --customers, --interactions, "
@@ -70,9 +71,30 @@ def ingest_table(
     return _ingest(context, [Export(table, source, raw, digest, mapping)])[0]
 
 
-def _files_of_settings(context: Context) -> list[TableFile]:
+def files_of_settings(context: Context) -> list[TableFile]:
+    """List the files that the settings name; those of one pattern in the order of their names.
+
+    Raises
+    ------
+    InputError
+        No file has a name of a pattern.
+    """
     named = {table: getattr(context.settings.data, table) for table in TABLES}
-    return [TableFile(table, path) for table, path in named.items() if path is not None]
+    return [
+        TableFile(table, file)
+        for table, path in named.items()
+        if path is not None
+        for file in _matching(table, path)
+    ]
+
+
+def _matching(table: Table, path: Path) -> list[Path]:
+    if path.exists() or not has_magic(path.name):
+        return [path]
+    found = sorted(path.parent.glob(path.name))
+    if not found:
+        raise InputError(f"no file is named like data.{table} = {path}; correct the pattern")
+    return found
 
 
 def _exports(

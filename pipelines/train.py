@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import date
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import training as models
 from features.audit import check_no_leak
 from features.errors import InputError, NotEnoughData
 from features.ingest.ledger import Ledger
@@ -28,13 +31,15 @@ from training.evaluation import Evaluation
 from training.recipe import ALL_TASKS, Recipe
 from training.sampling import sample_customers
 from training.stage_rules import load_stage_rules
-from training.tracking.run import log_training
+from training.tracking.run import Logged, log_training
 from training.tracking.training import Training
 from training.train import join, train
 from training.training_set import TrainingSet
 from training.tuning.studies import Studies
 from training.uplift.lifts import Lifts
 
+TRAINING_KEY = "training_key"
+"""Tag of a version: see :func:`training_key`."""
 ROWS_IN_MEMORY = 2_000_000
 """A training set of more goes through files: this many take 2.3 GB."""
 
@@ -104,11 +109,14 @@ def train_scorer(context: Context, as_of: date | None) -> TrainReport:
         lifts = _lifts(context, ledger, day, horizon.days)
         training = replace(training, bundle=replace(training.bundle, lifts=lifts))
         context.say("recording the run", 0, 1)
-        logged = log_training(training, context.registry(), context.workspace, context.settings)
-        if training.contests:
-            # Not in MLflow: they are of persons.
-            judged = judged_file(context.workspace, logged.version)
-            write_contests(judged, training.contests, {"run_id": logged.run_id})
+        logged = log_training(
+            training,
+            context.registry(),
+            context.workspace,
+            context.settings,
+            {TRAINING_KEY: training_key(context, ledger, day)},
+            partial(_keep_judged, context.workspace, training),
+        )
         context.say("recording the run", 1, 1)
     evaluation: Evaluation | None = training.evaluation
     return TrainReport(
@@ -125,6 +133,53 @@ def train_scorer(context: Context, as_of: date | None) -> TrainReport:
         evaluation.to_dict() if evaluation else None,
         watch.seconds(),
     )
+
+
+def _keep_judged(workspace: Workspace, training: Training, logged: Logged) -> None:
+    """Keep what was said of the judged days: not in MLflow, for it is of persons."""
+    if training.contests:
+        judged = judged_file(workspace, logged.version)
+        write_contests(judged, training.contests, {"run_id": logged.run_id})
+
+
+def training_key(context: Context, ledger: Ledger, day: date) -> str:
+    """Name all that a training as of a day follows from: data, settings, product.
+
+    Whoever finds a version tagged with it as :data:`TRAINING_KEY` need not train.
+    """
+    settings = context.settings
+    horizon = context.horizon(ledger, day).days
+    parts = {
+        "data": ledger.fingerprint(day),
+        "snapshot": context.snapshot_key(ledger, day),
+        "as_of": day.isoformat(),
+        **learning_parts(context, horizon),
+        "value": settings.value.model_dump(mode="json"),
+        "data_settings": settings.data.model_dump(mode="json", include={"currency", "name"}),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def learning_parts(context: Context, horizon_days: int) -> dict[str, Any]:
+    """Name what a training follows from beside the data: settings, rules, the models' source."""
+    settings = context.settings
+    return {
+        "horizon_days": str(horizon_days),
+        "churn": settings.churn.model_dump(mode="json"),
+        "features": settings.features.model_dump(mode="json"),
+        "training": settings.training.model_dump(
+            mode="json", exclude={"threads", "workers", "storage"}
+        ),
+        "stages": load_stage_rules(settings.serving.stage_rules).version,
+        "product": product_digest(),
+    }
+
+
+@cache
+def product_digest() -> str:
+    """Name the models by their source, so that whoever changes them is judged anew."""
+    sources = sorted(Path(models.__path__[0]).rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def _lifts(context: Context, ledger: Ledger, day: date, horizon_days: int) -> Lifts:

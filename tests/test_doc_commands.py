@@ -40,6 +40,7 @@ NOT_RUN = {
     "make test": "it is what runs this",
     "make check-full": "it is what runs this",
     "make check": "CI runs it before the tests",
+    "scripts/install dagster": "CI runs it before the tests",
     "make lock": "it asks the registry of packages for newer ones",
     "from pyspark.sql import": "PySpark is an extra; tests/test_spark.py asks it the same",
 }
@@ -53,6 +54,7 @@ BEFORE = {
     "docs/judging.md": LIKE_YOURS,
     "docs/mlflow.md": LIKE_YOURS,
     "docs/report.md": LIKE_YOURS,
+    "docs/running.md": LIKE_YOURS,
     "docs/serving.md": LIKE_YOURS,
 }
 """What is in the folder but for the checkout and orders.csv, of pages that go on from another."""
@@ -74,7 +76,16 @@ STAND_INS = {
     "docs/operating.md": {"/backups/": "backups/", "2024-06-30.tar.zst": "$(date +%F).tar.zst"},
 }
 """What is typed in place of what only another company has."""
-WORDS = {".venv/bin/lifecycle", "make", "curl", "echo", "export", "mlflow/serve"}
+WORDS = {
+    ".venv/bin/lifecycle",
+    ".venv/bin/dagster",
+    "scripts/install",
+    "make",
+    "curl",
+    "echo",
+    "export",
+    "mlflow/serve",
+}
 CHEAP = ("playbook", "handbook", "data")
 """Verbs that are quick enough to be run at every change."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,22 @@ class Logged:
 
 
 def log_training(
-    training: Training, registry: Registry, workspace: Workspace, settings: Settings
+    training: Training,
+    registry: Registry,
+    workspace: Workspace,
+    settings: Settings,
+    also: Mapping[str, str] | None = None,
+    keep: Callable[[Logged], None] = lambda logged: None,
 ) -> Logged:
-    """Record a training as one run and register its scorer as a new version."""
+    """Record a training as one run and register its scorer as a new version.
+
+    Parameters
+    ----------
+    also
+        More tags of the version.
+    keep
+        Told of the version before it counts as one, to write what must not be missing then.
+    """
     import mlflow  # noqa: PLC0415 - takes seconds to import
 
     mlflow.set_tracking_uri(registry.uri)
@@ -71,10 +85,12 @@ def log_training(
         if training.evaluation is not None:
             mlflow.log_table(judged_table(training.evaluation), JUDGED)
         log_boosters(training.learned.trees, registry.model)
-        registered = register(bundle, registry.model, tags)
+        registered = register(bundle, registry.model, {**tags, **(also or {})})
         _log_numbers(client, run_id, training, drift, registered)
+    logged = Logged(name, run_id, registered.version)
+    keep(logged)
     _describe(client, registry.model, registered, words)
-    return Logged(name, run_id, registered.version)
+    return logged
 
 
 def name_of(training: Training) -> str:
