@@ -33,6 +33,7 @@ check-full: install
 	@.venv/bin/python benchmarks/training_memory.py
 	@.venv/bin/python benchmarks/batch.py --customers 100000
 	@.venv/bin/python benchmarks/backtest.py
+	@.venv/bin/python benchmarks/watch.py --seeds 1 --churn-customers 5000
 	@.venv/bin/python -m benchmarks.faults
 	@.venv/bin/python -m benchmarks.soak
 

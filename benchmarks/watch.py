@@ -31,7 +31,7 @@ from pipelines.watch import WatchReport, watch
 
 BEGINS = date(2025, 7, 27)
 WEEKS = 52
-BREAK_WEEKS = 40
+BREAK_WEEKS = 26
 TABLES: tuple[Table, ...] = ("orders", "customers", "interactions", "treatments")
 Change = Callable[[pl.DataFrame], pl.DataFrame]
 
