@@ -215,6 +215,7 @@ def test_neither_an_old_file_nor_an_event_brings_a_person_back(
     assert left_in(own) == []
 
 
+@pytest.mark.full
 def test_a_person_may_become_a_customer_again_with_what_happens_from_then_on(
     own: Path, tmp_path: Path
 ):
@@ -346,6 +347,7 @@ def test_who_cannot_be_forgotten_is_told_in_a_sentence(own: Path, ingested: Path
     assert len(barred["hashes"]) == 1
 
 
+@pytest.mark.full
 def test_many_at_once_and_the_unknown_among_them_are_counted(own: Path, tmp_path: Path):
     listed = tmp_path / "ids.csv"
     listed.write_text(f"customer_id,asked\n{CANARY},may\nc0003,may\nnobody-1,june\n")

@@ -30,7 +30,7 @@ def renamed(tmp_path: Path) -> Path:
     return tmp_path / "orders.parquet"
 
 
-@pytest.mark.parametrize("kind", ["redis", "stock-redis"])
+@pytest.mark.parametrize("kind", ["redis", pytest.param("stock-redis", marks=pytest.mark.full)])
 def test_the_rows_in_redis_are_gone_and_those_of_others_are_not(
     renamed: Path, tmp_path: Path, redis_url: str, kind: str
 ) -> None:

@@ -90,6 +90,7 @@ def test_what_is_too_old_is_removed_and_what_answers_now_stays(own: Path):
     assert succeed(own, "score")["customers"] == orders["customer_id"].n_unique()
 
 
+@pytest.mark.full
 def test_the_silent_come_back_with_what_they_do_next_and_not_with_their_old_file(
     own: Path, export: Path, tmp_path: Path
 ):
