@@ -96,8 +96,9 @@ def export(
                 written.extend(name for name in names if name not in known)
                 yield batch.filter(pa.array([name not in known for name in names]))
 
-        Deliveries(context.workspace).note_file("export", out, datetime.now(UTC))
         rows = _write(out, mapping, fresh_only())
+        if rows:
+            Deliveries(context.workspace).note_file("export", out, datetime.now(UTC))
         exported.note(written, out.name)
     return ExportReport(
         earlier.isoformat(),

@@ -157,8 +157,8 @@ def recommend(context: Context, wish: Wish) -> RecommendReport:
         with replacing(page) as temporary:
             temporary.write_text(plan_page(kept.report), encoding="utf-8")
         if wish.out is not None:
-            Deliveries(context.workspace).note_file("recommend", wish.out, datetime.now(UTC))
             write_for_crm(kept.file, wish.out, mapping)
+            Deliveries(context.workspace).note_file("recommend", wish.out, datetime.now(UTC))
     return RecommendReport(
         campaign, kept.version, day.isoformat(), computed, kept.report, str(kept.file), str(page),
         None if wish.out is None else str(wish.out), watch.seconds(),

@@ -219,8 +219,10 @@ def write_day(
 def _deliver(context: Context, path: Path, out: str, table: str) -> Delivered:
     deliveries, now = Deliveries(context.workspace), datetime.now(UTC)
     if not is_database(out):
+        delivered = deliver_file(path, check_file(out))
         deliveries.note_file("score", check_file(out), now)
-        return deliver_file(path, check_file(out))
+        return delivered
+    # Noted before: what is cut short may have sent some of them.
     deliveries.note_database("score", out, table, now)
     from serving.postgres import deliver_rows  # noqa: PLC0415 - an extra
 

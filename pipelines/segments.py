@@ -125,8 +125,8 @@ def segment(
     with replacing(path) as temporary:
         rows.select(KEPT).write_parquet(temporary)
     if out is not None:
-        Deliveries(context.workspace).note_file("segments", out, datetime.now(UTC))
         deliver_file(path, check_file(str(out)))
+        Deliveries(context.workspace).note_file("segments", out, datetime.now(UTC))
     sensitive = context.settings.data.sensitive_attributes
     where = context.workspace, ledger.customer_id_type, day
     slices, left_out = slice_by(rows, attributes, sensitive, by)

@@ -141,10 +141,10 @@ def customer_report(
     language = asked or settings.serving.language
     customer = look_at(context, named, as_of, language)
     words = Words(language, customer.currency, settings.serving.vocabulary)
-    Deliveries(context.workspace).note_file("report", out, datetime.now(UTC))
     with replacing(out) as temporary:
         page = customer_page(customer, words, _names(context, language))
         temporary.write_text(page, encoding="utf-8")
+    Deliveries(context.workspace).note_file("report", out, datetime.now(UTC))
     return customer
 
 
