@@ -38,6 +38,8 @@ from training.training_set import TrainingSet
 from training.tuning.studies import Studies
 from training.uplift.lifts import Lifts
 
+ROWS_AT_ONCE = 400_000
+"""Days of so many rows are retrieved together; in between, the time left is told."""
 TRAINING_KEY = "training_key"
 """Tag of a version: see :func:`training_key`."""
 ROWS_IN_MEMORY = 2_000_000
@@ -260,9 +262,7 @@ def retrieve(context: Context, ledger: Ledger, day: date, horizon_days: int) -> 
     """
     calendar = _calendar(context, ledger, day, horizon_days)
     context.snapshots(ledger, [*calendar.labelled, day])
-    context.say("training set", 0, 1)
     training_set, today = _historical(context, ledger, calendar)
-    context.say("training set", 1, 1)
     return Retrieved(calendar, training_set, today)
 
 
@@ -318,7 +318,7 @@ def _historical(
 ) -> tuple[TrainingSet, pa.Table]:
     """Retrieve every matured day's customers, and the training day's, from the feature store.
 
-    Above :data:`ROWS_IN_MEMORY` they are retrieved a few days at a time, into files. The newest
+    They are retrieved a few days at a time, above :data:`ROWS_IN_MEMORY` into files. The newest
     days are looked through for leaks.
     """
     store = context.store(ledger)
@@ -336,10 +336,13 @@ def _historical(
     )
     today = store.historical(asked[calendar.as_of], calendar.as_of, pushed=False)
     check(today, calendar.as_of, sampled=asked[calendar.as_of])
-    groups = _groups({day: len(asked[day]) for day in calendar.labelled})
-    folder = context.workspace.scratch if len(groups) > 1 else None
+    rows_of = {day: len(asked[day]) for day in calendar.labelled}
+    total = sum(rows_of.values())
+    folder = context.workspace.scratch if total > ROWS_IN_MEMORY else None
     held: dict[date, pa.Table | Path] = {}
-    for group in groups:
+    done = 0
+    context.say("training set", 0, total)
+    for group in _groups(rows_of):
         moments = [day for day in group for _ in range(len(asked[day]))]
         table = store.historical(
             pa.concat_arrays([asked[day] for day in group]), moments, pushed=False
@@ -351,6 +354,8 @@ def _historical(
             if day == calendar.evaluation:
                 check(rows, day, sampled=asked[day])
             held[day] = rows if folder is None else _written(rows, folder / f"{day}.parquet")
+        done += start
+        context.say("training set", done, total)
     return TrainingSet(held, folder), today
 
 
@@ -361,7 +366,7 @@ def _groups(rows: Mapping[date, int]) -> list[list[date]]:
     for day, count in rows.items():
         if not groups or count > room:
             groups.append([])
-            room = ROWS_IN_MEMORY
+            room = ROWS_AT_ONCE
         groups[-1].append(day)
         room -= count
     return groups

@@ -116,6 +116,7 @@ def test_a_training_through_files_learns_from_the_same_rows(
     whole = retrieved()
     days = list(whole.calendar.matured)
     monkeypatch.setattr(pipelines.train, "ROWS_IN_MEMORY", 1)
+    monkeypatch.setattr(pipelines.train, "ROWS_AT_ONCE", 1)
     filed = retrieved()
     assert whole.training_set.folder is None
     assert filed.training_set.folder == Workspace(trained["workspace"]).scratch
