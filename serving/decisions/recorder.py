@@ -33,10 +33,10 @@ def ask_to_rotate(folder: Path) -> None:
 
 
 def asked_to_rotate(folder: Path) -> str:
-    """Name what was asked last; empty where nothing was."""
+    """Name what was asked last; empty where nothing was, or where the record is out of reach."""
     try:
         return (folder / _ROTATE).read_text(encoding="ascii")
-    except FileNotFoundError:
+    except OSError:
         return ""
 
 
