@@ -49,6 +49,7 @@ def rows(root: Path) -> dict[Any, Any]:
     return online(context.store(context.ledger()), IDS)
 
 
+@pytest.mark.full
 def test_what_is_online_and_what_was_pushed_of_two_brands_stay_apart(
     redis_url: str, database: str, tmp_path: Path
 ):
