@@ -54,7 +54,7 @@ def check_command(words: list[str]) -> None:
             option = words[place].partition("=")[0]
             assert option in known, f"{' '.join(words)}: there is no {option}"
             place += 1 if known[option].is_flag or "=" in words[place] else 2
-        if place == len(words):
+        if place >= len(words):
             return
         if isinstance(command, click.Group):
             assert words[place] in command.commands, f"there is no verb {words[place]}"
