@@ -120,7 +120,9 @@ def test_many_can_register_at_once(context: Context):
     assert len(feast.list_feature_services()) == len(catalogue.SERVICES) + 1
 
 
-@pytest.mark.parametrize("kind", ["stock-redis", "stock-sqlite"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("stock-redis", marks=pytest.mark.full), "stock-sqlite"]
+)
 def test_feasts_own_stores_go_on_working(request: pytest.FixtureRequest, kind: str, tmp_path: Path):
     url = request.getfixturevalue("redis_url") if kind == "stock-redis" else None
     stores = {"online": kind, "redis_url": url, "offline": "duckdb"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -100,8 +101,14 @@ def test_numbers_stand_under_each_other_beside_chinese():
 
 
 @pytest.fixture(scope="module")
-def shown(trained: dict[str, Any]) -> Shown:
-    return at_terminal("--workspace", trained["workspace"], "segments", "--lang", "zh")
+def own(trained: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy: these verbs score, and what others see is to stay as it was."""
+    return Path(shutil.copytree(trained["workspace"], tmp_path_factory.mktemp("terminal") / "w"))
+
+
+@pytest.fixture(scope="module")
+def shown(own: Path) -> Shown:
+    return at_terminal("--workspace", own, "segments", "--lang", "zh")
 
 
 def test_a_terminal_shows_progress_and_tables_that_fit(shown: Shown):
@@ -114,15 +121,15 @@ def test_a_terminal_shows_progress_and_tables_that_fit(shown: Shown):
     assert chatter == []
 
 
-def test_a_terminal_that_cannot_draw_is_told_in_lines(trained: dict[str, Any]):
-    shown = at_terminal("--workspace", trained["workspace"], "score", TERM="dumb")
+def test_a_terminal_that_cannot_draw_is_told_in_lines(own: Path):
+    shown = at_terminal("--workspace", own, "score", TERM="dumb")
     assert shown.code == 0
     assert "\x1b" not in shown.sent
     assert any(re.fullmatch(r"  scoring 900/900 \(\d+\.\d s\)", line) for line in shown.lines)
 
 
-def test_ctrl_c_is_one_sentence_and_colours_switch_off(trained: dict[str, Any]):
-    words = ("--workspace", trained["workspace"], "report", "--out", "/dev/null")
+def test_ctrl_c_is_one_sentence_and_colours_switch_off(own: Path):
+    words = ("--workspace", own, "report", "--out", "/dev/null")
     shown = at_terminal(*words, interrupt="starting", NO_COLOR="1")
     assert shown.code == INTERRUPTED
     assert shown.lines[-1] == "error: stopped by Ctrl+C; nothing was left half done"
@@ -130,9 +137,9 @@ def test_ctrl_c_is_one_sentence_and_colours_switch_off(trained: dict[str, Any]):
     assert re.findall(r"\x1b\[[0-9;]*3[0-9][0-9;]*m", shown.sent) == []
 
 
-def test_a_reader_who_leaves_is_no_error(trained: dict[str, Any]):
+def test_a_reader_who_leaves_is_no_error(own: Path):
     process = subprocess.Popen(
-        [*COMMAND, "--workspace", str(trained["workspace"]), "settings", "--json", "-"],
+        [*COMMAND, "--workspace", str(own), "settings", "--json", "-"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=terminal_environment({}),
     )  # fmt: skip
     assert process.stdout is not None
@@ -143,11 +150,11 @@ def test_a_reader_who_leaves_is_no_error(trained: dict[str, Any]):
     process.stderr.close()
 
 
-def test_machines_read_the_result_alone(trained: dict[str, Any], tmp_path: Path):
+def test_machines_read_the_result_alone(own: Path, tmp_path: Path):
     # `succeed` parses the whole of standard output.
-    assert succeed(trained["workspace"], "handbook", "--out", tmp_path / "a.html")["stages"] == 8
-    quiet = run(trained["workspace"], "-q", "handbook", "--out", tmp_path / "b.html")
+    assert succeed(own, "handbook", "--out", tmp_path / "a.html")["stages"] == 8
+    quiet = run(own, "-q", "handbook", "--out", tmp_path / "b.html")
     assert (quiet.stdout, quiet.stderr, quiet.exit_code) == ("", "", 0)
-    plain = run(trained["workspace"], "handbook", "--out", tmp_path / "c.html")
+    plain = run(own, "handbook", "--out", tmp_path / "c.html")
     assert "\x1b" not in plain.output
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "c.html").read_bytes()

@@ -58,6 +58,7 @@ PARTS: tuple[Part, ...] = (
     Part("effects", "what actions change, of groups", "no persons"),
     Part("tuning", "parameters that were tried", "no persons"),
     Part("serving", "a server's own counters", "no persons"),
+    Part("runs", "what each run of the cycle did, in sentences; digests of files", "no persons"),
     Part("watched", "what a watch saw, of everybody at once", "no persons"),
     Part("privacy", "keyed hashes of who was erased; receipts", "no persons"),
     Part("workspace.json", "the layout", "no persons"),
