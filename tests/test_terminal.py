@@ -129,7 +129,7 @@ def test_a_terminal_that_cannot_draw_is_told_in_lines(own: Path):
 
 
 def test_ctrl_c_is_one_sentence_and_colours_switch_off(own: Path):
-    words = ("--workspace", own, "report", "--out", "/dev/null")
+    words = ("--workspace", own, "report", "--out", own / "page.html")
     shown = at_terminal(*words, interrupt="starting", NO_COLOR="1")
     assert shown.code == INTERRUPTED
     assert shown.lines[-1] == "error: stopped by Ctrl+C; nothing was left half done"
