@@ -68,7 +68,7 @@ class Estimate:
         return {name: v if np.isfinite(v) else None for name, v in values.items()}
 
     def __str__(self) -> str:
-        return f"{self.value:+.3f} ({self.lower:+.3f} to {self.upper:+.3f})"
+        return f"{self.value:+z.3f} ({self.lower:+z.3f} to {self.upper:+z.3f})"
 
 
 @dataclass(frozen=True)
