@@ -47,7 +47,8 @@ def settle_process() -> None:
 class TimeLeft(ProgressColumn):
     """How long a step still takes; how long it took once it is done, or so far where none can say.
 
-    By the pace of the whole step: some go on only every minute.
+    By the pace of the whole step when it was last heard of, counted down since: some go on only
+    every minute.
     """
 
     max_refresh = 0.5
@@ -57,9 +58,11 @@ class TimeLeft(ProgressColumn):
         if task.finished_time is not None:
             return Text(_clock(task.finished_time), style="progress.elapsed")
         passed = task.elapsed or 0.0
-        if not task.total or not task.completed:
+        heard = task.fields.get("heard") or 0.0
+        pace = heard / task.completed if task.completed else 0.0
+        left = pace * (task.total or 0.0) - passed
+        if left <= 0:
             return Text(f"{_clock(passed)} so far", style="progress.elapsed")
-        left = passed / task.completed * task.total - passed
         return Text(f"{_clock(left)} left", style="progress.remaining")
 
 
@@ -167,7 +170,13 @@ class Terminal:
         task = self._tasks[what]
         if done < of and bars.tasks[bars.task_ids.index(task)].finished:
             bars.reset(task)
-        bars.update(task, completed=done, total=of, count=f"{done:,}/{of:,}" if of > 1 else "")
+        bars.update(
+            task,
+            completed=done,
+            total=of,
+            count=f"{done:,}/{of:,}" if of > 1 else "",
+            heard=bars.tasks[bars.task_ids.index(task)].elapsed,
+        )
 
     def _say_in_lines(self, what: str, done: int, of: int) -> None:
         """Tell in a line that a step is done, or what is left of it every half a minute."""
