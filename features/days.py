@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 from features.errors import InputError
 
@@ -50,3 +51,15 @@ def parse_day(text: str) -> date:
         raise InputError(
             f"{text!r} is not a day; write it as YYYY-MM-DD, e.g. 1998-06-30"
         ) from None
+
+
+def day_in_name(file: Path) -> date | None:
+    """The day that a file is named by; None where it is named otherwise.
+
+    >>> day_in_name(Path("scores/1998-06-30.parquet")), day_in_name(Path("notes.json"))
+    (datetime.date(1998, 6, 30), None)
+    """
+    try:
+        return date.fromisoformat(file.stem)
+    except ValueError:
+        return None

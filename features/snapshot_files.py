@@ -14,7 +14,7 @@ from features.computing import TIMESTAMP
 from features.workspace import replacing
 
 ROW_GROUP = 100_000
-_PAGE_BYTES = 65_536
+PAGE_BYTES = 65_536
 """A page of each column is in memory while rows are read: of a hundred and more, a megabyte each is
 a fifth of what a batch may take."""
 KEY = b"lifecycle.key"
@@ -38,7 +38,7 @@ class SnapshotWriter:
                 table.schema,
                 compression="zstd",
                 compression_level=1,
-                data_page_size=_PAGE_BYTES,
+                data_page_size=PAGE_BYTES,
                 # Few numbers repeat; trying to find out costs more than all else.
                 use_dictionary=[*CATEGORIES, TIMESTAMP],
             )

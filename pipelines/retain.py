@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from features.catalogue import JOIN_KEY
-from features.days import day_number
+from features.days import day_in_name, day_number
 from features.erasing.ledger import check_somebody_is_left
 from features.forgotten import Forgotten
 from features.ingest.contract import Table
@@ -147,7 +147,7 @@ class _Old:
     def features(self, cut: date) -> list[Path]:
         """List snapshots; whoever needs one computes it again from the facts."""
         paths = (self._workspace.features).glob("snapshots_*/[!.]*.parquet")
-        return sorted(path for path in paths if self._is_old(_day(path), cut))
+        return sorted(path for path in paths if self._is_old(day_in_name(path), cut))
 
     def quarantine(self, cut: date) -> list[Path]:
         """List what was set aside of files that were read before a day."""
@@ -164,7 +164,9 @@ class _Old:
         days = self._context.settings.serving.decision_days
         cut = self._today - timedelta(days=days)
         folder = self._workspace.decisions
-        old = [path for path in folder.glob("*") if path.is_dir() and (_day(path) or cut) < cut]
+        old = [
+            path for path in folder.glob("*") if path.is_dir() and (day_in_name(path) or cut) < cut
+        ]
         if old and not dry_run:
             Archive(folder, Forgotten(self._workspace)).tidy(self._today, days)
         return len(old)
@@ -223,11 +225,4 @@ def _remove(file: Path) -> None:
 
 
 def _by_day(paths: Iterator[Path]) -> dict[date, Path]:
-    return {day: path for path in paths if (day := _day(path)) is not None}
-
-
-def _day(path: Path) -> date | None:
-    try:
-        return date.fromisoformat(path.stem)
-    except ValueError:
-        return None
+    return {day: path for path in paths if (day := day_in_name(path)) is not None}

@@ -79,12 +79,13 @@ def erase_facts(folder: DataFolder, persons: Persons) -> ErasedFacts:
     for table in TABLES:
         if table in manifest["tables"]:
             tables[table], merged[table] = _merged(folder, table, manifest, persons)
-    entries = _entries(folder, manifest, persons, id_type)
+    entries, touched = _entries(folder, manifest, persons, id_type)
     renewed = {**manifest, "tables": tables, "exports": entries}
     if renewed != manifest:
         write_json(folder.manifest, renewed)
     exports = quarantined = 0
-    for entry in entries:
+    # Read once more: held until the manifest stands, all exports together might not fit.
+    for entry in touched:
         rows, aside = _parts(folder, entry, persons)
         for part, path in (
             (rows, folder.export(entry["key"])),
@@ -142,10 +143,13 @@ def _merged(
 
 def _entries(
     folder: DataFolder, manifest: Mapping[str, Any], persons: Persons, id_type: IdType
-) -> list[dict[str, Any]]:
-    """Tell of each export what is left: the sums of its report still add up."""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Tell of each export what is left: the sums of its report still add up.
+
+    Gives all of them, and those of which something changes.
+    """
     merges = {table: empty(table, id_type) for table in TABLES}
-    entries = []
+    entries, touched = [], []
     for entry in manifest["exports"]:
         table = cast("Table", entry["table"])
         rows, aside = _parts(folder, entry, persons)
@@ -153,7 +157,9 @@ def _entries(
         merged = merge_export(table, merges[table], typed_ids(table, theirs, id_type))
         merges[table] = merged.rows
         entries.append(_told(entry, rows, aside, merged.added, persons))
-    return entries
+        if rows.changed or aside.changed:
+            touched.append(entries[-1])
+    return entries, touched
 
 
 def _told(

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 
 from features.catalogue import JOIN_KEY
 from features.persons import Persons
+from features.snapshot_files import PAGE_BYTES
 from features.workspace import replacing
 
 Gone = Callable[[pa.Table], pa.Array]
 Edit = Callable[[pa.Table], pa.Table]
-_PAGE_BYTES = 65_536
 
 
 def erase_rows(
@@ -78,7 +78,7 @@ def erase_where(
                 schema,
                 compression="zstd",
                 compression_level=1,
-                data_page_size=_PAGE_BYTES,
+                data_page_size=PAGE_BYTES,
                 use_dictionary=[*_texts(schema)],
             ) as writer,
         ):

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.catalogue import JOIN_KEY
+from features.days import day_in_name
 from features.erasing.rows import Edit, erase_rows
 from features.ingest.ledger import Ledger
 from features.persons import Persons
@@ -40,7 +41,7 @@ class Holding:
     def of(cls, workspace: Workspace, ledger: Ledger, key_of: KeyOf, facts_of: KeyOf) -> Holding:
         """Look which hold now."""
         folder = snapshot_folder(workspace, ledger.customer_id_type)
-        days = [day for path in sorted(folder.glob("[!.]*.parquet")) if (day := _day(path))]
+        days = [day for path in sorted(folder.glob("[!.]*.parquet")) if (day := day_in_name(path))]
         histories = histories_of(workspace, ledger, facts_of)
         return cls(
             tuple(day for day in days if stored_key(_file(folder, day)) == key_of(day)),
@@ -88,7 +89,7 @@ def erase_snapshots(
     current = snapshot_folder(workspace, ledger.customer_id_type)
     erased = 0
     for path in sorted(workspace.features.glob("snapshots_*/[!.]*.parquet")):
-        day = _day(path)
+        day = day_in_name(path)
         if path.parent == current and day in held.snapshots and day is not None:
             edit = _put(renewed.get(day))
             erased += erase_rows(path, persons, {KEY: key_of(day).encode()}, edit)
@@ -152,10 +153,3 @@ def linked(ledger: Ledger, persons: Persons) -> list[int | str]:
 
 def _file(folder: Path, day: date) -> Path:
     return folder / f"{day.isoformat()}.parquet"
-
-
-def _day(path: Path) -> date | None:
-    try:
-        return date.fromisoformat(path.stem)
-    except ValueError:
-        return None

@@ -10,7 +10,7 @@ from pipelines.context import Context
 from pipelines.report.contents import Contents
 from pipelines.report.findings import Findings
 from serving.sentences import Language
-from training.tracking.experiment import KIND, NOTE
+from training.tracking.experiment import KIND, NOTE, find_experiment
 
 DESCRIPTION = (
     "The lifecycle reports of {name}, a run for each day and kind of period: the page and all its "
@@ -36,13 +36,8 @@ def log_report(
     mlflow.set_tracking_uri(registry.uri)
     client = mlflow.MlflowClient(registry.uri, registry.uri)
     name = registry.named(f"{settings.data.name} lifecycle report")
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        own = settings.stores.tracking_uri is None
-        place = (context.workspace.mlflow / "artifacts").resolve().as_uri() if own else None
-        tags = {**KIND, NOTE: DESCRIPTION.format(name=settings.data.name)}
-        client.create_experiment(name, artifact_location=place, tags=tags)
-        experiment = client.get_experiment_by_name(name)
+    tags = {**KIND, NOTE: DESCRIPTION.format(name=settings.data.name)}
+    experiment = find_experiment(client, name, context.workspace, settings, tags)
     key = str(experiment.experiment_id)
     marks = {"as_of": contents.as_of.isoformat(), "period": contents.period.key}
     asked = " and ".join(f"tags.{tag} = '{value}'" for tag, value in marks.items())

@@ -19,6 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from features.days import day_number
 from training.answers import PRODUCT
 from training.contest import Contest
 from training.dataset import with_outcomes
@@ -170,7 +171,7 @@ def count(
 def auc_of_recency(said: pl.DataFrame, day: date, horizon: int, orders: Path) -> float | None:
     """The AUC that days since the last purchase alone would have had on the same customers."""
     seen = _seen(said, day, horizon, orders)
-    until = day.toordinal() - date(1970, 1, 1).toordinal()
+    until = day_number(day)
     last = (
         pl.scan_parquet(orders)
         .filter(pl.col("event_day") <= until, pl.col("known_day") <= until)

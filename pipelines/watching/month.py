@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.days import day_of
+from pipelines.watching.weeks import WEEK
 
 Float = NDArray[np.float64]
 
-WEEK = 7
 SHRINK = 3.0
 """A day of the month is believed to be as any other by so many usual days."""
 

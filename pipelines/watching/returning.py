@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from features.definitions.orders import purchases
 from pipelines.watching.charts import RANGE, from_scale, judge, reach_of, seasoned
 from pipelines.watching.checks import CORE, Check
+from pipelines.watching.weeks import WEEK
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
-WEEK = 7
 _RECENCY = (7, 14, 28, 56, 112, 224, 448)
 _TIMES = (2, 3, 5, 9)
 CELLS = (len(_RECENCY) + 1) * (len(_TIMES) + 1)

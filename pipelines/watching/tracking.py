@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.context import Context
 from pipelines.watching.checks import Alert, Check
-from training.tracking.experiment import KIND, NOTE
+from training.tracking.experiment import KIND, NOTE, find_experiment
 from training.tracking.metrics import Number
 from training.tracking.trials import log_numbers
 
@@ -72,11 +72,6 @@ def metric_name(key: str) -> str:
 
 def _experiment(client: Any, context: Context) -> str:  # noqa: ANN401 - MLflow is untyped
     name, settings = experiment_name(context), context.settings
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        own = settings.stores.tracking_uri is None
-        place = (context.workspace.mlflow / "artifacts").resolve().as_uri() if own else None
-        tags = {**KIND, NOTE: DESCRIPTION.format(name=settings.data.name)}
-        client.create_experiment(name, artifact_location=place, tags=tags)
-        found = client.get_experiment_by_name(name)
+    tags = {**KIND, NOTE: DESCRIPTION.format(name=settings.data.name)}
+    found = find_experiment(client, name, context.workspace, settings, tags)
     return str(found.experiment_id)

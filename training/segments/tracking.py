@@ -8,6 +8,7 @@ from features.settings import Settings
 from features.workspace import Workspace
 from training.registry import Registry
 from training.segments.fit import Segments
+from training.tracking.experiment import find_experiment
 
 
 def log_segments(
@@ -19,12 +20,7 @@ def log_segments(
     mlflow.set_tracking_uri(registry.uri)
     client = mlflow.MlflowClient(registry.uri, registry.uri)
     name = registry.named(f"{settings.data.name} segments")
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        own = settings.stores.tracking_uri is None
-        place = (workspace.mlflow / "artifacts").resolve().as_uri() if own else None
-        client.create_experiment(name, artifact_location=place)
-        experiment = client.get_experiment_by_name(name)
+    experiment = find_experiment(client, name, workspace, settings)
     found = fitted.clusters
     with mlflow.start_run(experiment_id=experiment.experiment_id, run_name=f"on {rows.stem}"):
         mlflow.log_params(

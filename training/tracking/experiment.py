@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from features.settings import Settings
@@ -35,6 +36,26 @@ def experiment_name(settings: Settings, horizon_days: int) -> str:
     return f"{settings.data.name} churn and spend in {horizon_days} days"
 
 
+def find_experiment(
+    client: Any,  # noqa: ANN401 - MLflow is untyped
+    name: str,
+    workspace: Workspace,
+    settings: Settings,
+    tags: Mapping[str, str] | None = None,
+) -> Any:  # noqa: ANN401
+    """Find an experiment by its name, or make it, with tags.
+
+    Its artifacts are in the workspace, unless a tracking server keeps them.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        own = settings.stores.tracking_uri is None
+        place = (workspace.mlflow / "artifacts").resolve().as_uri() if own else None
+        client.create_experiment(name, artifact_location=place, tags=dict(tags or {}))
+        found = client.get_experiment_by_name(name)
+    return found
+
+
 def open_experiment(
     client: Any,  # noqa: ANN401 - MLflow is untyped
     registry: Registry,
@@ -47,12 +68,7 @@ def open_experiment(
     A description that an analyst has changed stays.
     """
     name = registry.named(experiment_name(settings, horizon_days))
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        own = settings.stores.tracking_uri is None
-        place = (workspace.mlflow / "artifacts").resolve().as_uri() if own else None
-        client.create_experiment(name, artifact_location=place, tags=KIND)
-        found = client.get_experiment_by_name(name)
+    found = find_experiment(client, name, workspace, settings, KIND)
     key = str(found.experiment_id)
     tags = {f"mlflow.sharedViewState.{VIEW}": view()}
     if NOTE not in found.tags:
