@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,15 @@ LONGEST = ("test_real_orders.py", "test_spark.py", "test_endpoint.py", "test_bac
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+@pytest.fixture(autouse=True)
+def mlflow_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """MLflow's place of this process is nobody's: a test that leans on another's would fail."""
+    if mlflow := sys.modules.get("mlflow"):
+        nowhere = f"sqlite:///{tmp_path_factory.getbasetemp() / 'nowhere' / 'mlflow.db'}"
+        mlflow.set_tracking_uri(nowhere)
+        mlflow.set_registry_uri(nowhere)
 
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from conftest import run, succeed
 
+import mlflow
 from features.settings import Settings
 from features.workspace import Workspace
 from serving.endpoint.opening import Endpoint
@@ -26,6 +27,7 @@ def workspace(trained: dict[str, Any], tmp_path: Path) -> Path:
     registry = registry_of(root)
     champion = registry.require_champion()
     client = registry._client
+    mlflow.set_tracking_uri(registry.uri)
     for _ in range(2):
         source = client.get_model_version(MODEL, str(champion.version)).source
         tags = {k: v for k, v in champion.tags.items() if k not in {"decision", "why"}}
