@@ -32,6 +32,7 @@ from pipelines.watch import WatchReport, watch
 BEGINS = date(2025, 7, 27)
 WEEKS = 52
 BREAK_WEEKS = 26
+CHURN_WEEKS = 40
 TABLES: tuple[Table, ...] = ("orders", "customers", "interactions", "treatments")
 Change = Callable[[pl.DataFrame], pl.DataFrame]
 
@@ -42,8 +43,9 @@ GONE = pl.col("customer_id").hash(7) % 3 == 0
 HALF = pl.col("order_id").hash(3) % 2 == 0
 
 WORLDS = ("prices_doubled", "channel_lost", "broken_export", "churn_up")
+AT_ONCE = "churn up by half, at once"
 FILES: dict[str, Change] = {
-    "churn up by half, at once": lambda rows: rows.filter(~(SINCE & GONE)),
+    AT_ONCE: lambda rows: rows.filter(~(SINCE & GONE)),
     "half of a week's orders missing": lambda rows: rows.filter(~(IN_WEEK & HALF)),
     "a column emptied": lambda rows: rows.with_columns(category=pl.when(~IN_WEEK).then("category")),
     "an export that ended two days early": lambda rows: rows.filter(
@@ -108,14 +110,25 @@ def quiet(world: str, customers: int, seed: int, modelled: bool) -> tuple[int, i
     return alarms, notices
 
 
-def first_told(world: str, customers: int, seed: int, change: Change | None) -> str:
+def first_told(
+    world: str,
+    customers: int,
+    seed: int,
+    change: Change | None,
+    number: int = BREAK_WEEKS,
+    modelled: bool = False,
+) -> str:
     """Say in which week after a break it is told, and by what."""
-    until = BEGINS + timedelta(days=7 * BREAK_WEEKS)
+    until = BEGINS + timedelta(days=7 * number)
     with company(world, customers, seed, until, change) as context:
-        for week, report in enumerate(weeks(context, BREAK_WEEKS), 1):
+        if modelled:
+            train_scorer(context, BEGINS)
+            promote(context)
+            score(context, BEGINS, reasons="none")
+        for week, report in enumerate(weeks(context, number, modelled), 1):
             if report.alarms:
                 return f"week {week}: {', '.join(alert.key for alert in report.alarms)}"
-    return f"not in {BREAK_WEEKS} weeks"
+    return f"not in {number} weeks"
 
 
 def could_know(customers: int, seed: int) -> str:
@@ -124,7 +137,7 @@ def could_know(customers: int, seed: int) -> str:
     The same seed without the break is the same company but for it: the sum of weekly buyers that
     are missing, over its Poisson noise, passes what one check of the watch is held to.
     """
-    until = BEGINS + timedelta(days=7 * BREAK_WEEKS)
+    until = BEGINS + timedelta(days=7 * CHURN_WEEKS)
     buyers = []
     for world in ("shop", "churn_up"):
         with company(world, customers, seed, until) as context:
@@ -136,11 +149,11 @@ def could_know(customers: int, seed: int) -> str:
                 .group_by(week.alias("week"))
                 .agg(pl.col("customer_id").n_unique())
             )
-            buyers.append(counted.sort("week")["customer_id"].head(BREAK_WEEKS).to_numpy())
+            buyers.append(counted.sort("week")["customer_id"].head(CHURN_WEEKS).to_numpy())
     whole, less = buyers
     missing = (whole - less).cumsum() / whole.cumsum() ** 0.5
     known = [week for week, z in enumerate(missing, 1) if z >= 3.7]
-    return f"week {known[0]}" if known else f"not in {BREAK_WEEKS} weeks"
+    return f"week {known[0]}" if known else f"not in {CHURN_WEEKS} weeks"
 
 
 def main() -> None:
@@ -172,9 +185,12 @@ def main() -> None:
             for seed in range(1, given.seeds + 1):
                 found = first_told(world, given.customers, seed, change)
                 terminal.note(f"{name}, seed {seed}: {found}")
+        for seed in range(1, given.models + 1):
+            found = first_told("shop", given.customers, seed, FILES[AT_ONCE], modelled=True)
+            terminal.note(f"{AT_ONCE}, with a model that scores each week, seed {seed}: {found}")
     if given.only in (None, "churn"):
         for seed in range(1, given.seeds + 1):
-            found = first_told("churn_up", given.churn_customers, seed, None)
+            found = first_told("churn_up", given.churn_customers, seed, None, CHURN_WEEKS)
             terminal.note(
                 f"churn_up, {given.churn_customers:,} customers, seed {seed}: {found}; could be "
                 f"known from {could_know(given.churn_customers, seed)} on"

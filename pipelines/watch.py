@@ -23,9 +23,11 @@ from pipelines.watching.answers import answer_checks
 from pipelines.watching.checks import Alert, Check, alerts_of, error_of
 from pipelines.watching.data import data_checks
 from pipelines.watching.exports import export_checks
+from pipelines.watching.leaving import leaving_checks
 from pipelines.watching.month import month_factors
 from pipelines.watching.returning import returning_checks
 from pipelines.watching.said import plain
+from pipelines.watching.standing import Bought
 from pipelines.watching.tracking import log_watch
 from pipelines.watching.webhook import post
 from pipelines.watching.weeks import WEEK, first_day_of, read_weeks
@@ -181,7 +183,9 @@ def _look(context: Context, ledger: Ledger, day: date) -> Found:
     if day >= ledger.last_day - timedelta(days=WEEK):
         # Of a past day nobody knows which files there were.
         checks += export_checks(ledger.manifest()["exports"])
-    checks += returning_checks(ledger.orders_path, number, most, month)
+    bought = Bought.read(ledger.orders_path, number)
+    checks += returning_checks(bought, number, most, month)
+    checks += leaving_checks(bought, number, most)
     answers, missing, matured = answer_checks(context, ledger, day)
     return [*checks, *answers], [*notes, *missing], matured
 

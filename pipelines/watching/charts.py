@@ -197,6 +197,17 @@ def judge(
     return min(chance, 1.0), centre, float(scale), freedom
 
 
+def overlap_of(length: int) -> float:
+    """How many errors of windows of some weeks, one a week, tell as much as one.
+
+    Their correlations fall linearly, and the variance of a variance goes with the sum of squares.
+
+    >>> overlap_of(1), overlap_of(4)
+    (1.0, 2.75)
+    """
+    return 1.0 + 2 * sum((1 - lag / length) ** 2 for lag in range(1, length))
+
+
 def reach_of(scale: float, freedom: float) -> float:
     """How far the range that is told reaches from its middle."""
     return float(student.isf((1 - RANGE) / 2, freedom)) * scale
@@ -235,6 +246,7 @@ def seasoned(errors: Float, guard: int = 0) -> tuple[Float, float, float]:
 
     Gives past errors, the newest one, and what was taken off it. Past errors are those of the last
     half year and of the same season of earlier years: Christmas says nothing of the noise in July.
+    Those that have no year before them stand as a year alike would have left them.
     """
     ago = np.zeros(len(errors))
     if len(errors) > YEAR_WEEKS:
@@ -254,4 +266,6 @@ def seasoned(errors: Float, guard: int = 0) -> tuple[Float, float, float]:
     age = len(errors) - 1 - np.arange(len(errors))
     of_season = np.abs((age + YEAR_WEEKS // 2) % YEAR_WEEKS - YEAR_WEEKS // 2) <= SEASON_WEEKS
     alike = (age > guard) & ((age <= RECENT_WEEKS + guard) | of_season) & np.isfinite(errors)
-    return (errors - slope * ago)[alike], float(errors[-1]) - shift, shift
+    has = np.arange(len(errors)) >= YEAR_WEEKS + _BURN_IN
+    left = np.where(has, errors - slope * ago, (1 - slope) * errors)
+    return left[alike], float(errors[-1]) - shift, shift
