@@ -423,7 +423,7 @@ class MonitoringSettings(Section):
     """How much a watch over data and predictions may cry wolf, and whom it calls."""
 
     false_alarms_a_year: float = Field(
-        0.25, gt=0, le=52, description="false alarms of all checks together that a year may expect"
+        0.5, gt=0, le=52, description="false alarms of all checks together that a year may expect"
     )
     runs_a_year: int = Field(
         52, ge=1, le=366, description="how often `lifecycle watch` is run in a year"
