@@ -27,7 +27,7 @@ from features.snapshot_files import stored_key
 from pipelines.context import Context
 from pipelines.features import compute_features
 from serving.batch import score_schema
-from serving.score_files import write_scores
+from serving.score_files import looked_back, write_scores
 
 State = Literal["current", "old", "migrated", "yours"]
 _SNAPSHOTS = re.compile(r"(?:snapshots|history)_v(\d+)_(?:integer|text)_ids")
@@ -142,7 +142,7 @@ def _carry(path: Path, target: Path) -> set[str]:
         for field in schema
     ]
     carried = pa.table(there, schema=schema)
-    write_scores(target, carried.to_batches(), schema, stored_key(path) or "")
+    write_scores(target, carried.to_batches(), schema, stored_key(path) or "", looked_back(path))
     return set(table.column_names) - set(schema.names)
 
 

@@ -85,6 +85,7 @@ def score(
     language: Language | None = None,
     table: str = TABLE,
     vocabulary: Vocabulary | None = None,
+    looking_back: bool = False,
 ) -> ScoreReport:
     """Score every customer known by the end of a day.
 
@@ -101,6 +102,8 @@ def score(
         database.
     table
         The table in that database.
+    looking_back
+        To look at a past day that was not scored: no later stage comes from these.
 
     Raises
     ------
@@ -131,15 +134,19 @@ def score(
         store.apply()
         put_online(context, ledger, store, day)
         path = scores_path(context.workspace, ledger.customer_id_type, day)
-        former = FormerStages(context.workspace, ledger.customer_id_type).before(day)
+        former = FormerStages(context.workspace, ledger.customer_id_type, looking_back).before(day)
         words = language, vocabulary
-        key = scores_key(scorer, context.snapshot_key(ledger, day), reasons, words, former)
+        snapshot = context.snapshot_key(ledger, day)
+        key = scores_key(scorer, snapshot, reasons, words, former, looking_back)
         computed = stored_key(path) != key
         if computed:
             for kind, version, file in scorer.files(context.settings.serving):
                 keep_file(context.workspace.decisions, kind, version, file.read_bytes())
             customers = known_customers(context.workspace, ledger, day)
-            write_day(context, store, scorer, customers, day, path, key, reasons, words, former)
+            write_day(
+                context, store, scorer, customers, day, path, key, reasons, words, former,
+                looking_back,
+            )  # fmt: skip
         state = store.state
         if state is not None and state.as_of == day:
             store.materialise_scores(key)
@@ -171,6 +178,7 @@ def scores_key(
     reasons: Reasons,
     words: Words,
     former: DayStages | None,
+    looking_back: bool = False,
 ) -> str:
     """Name the scores of a day by all that they follow from."""
     parts = (
@@ -181,6 +189,7 @@ def scores_key(
         former.key if former is not None else "",
         str(VERSION),
         __version__,
+        *(("looking back",) if looking_back else ()),
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -196,6 +205,7 @@ def write_day(
     reasons: Reasons,
     words: Words,
     former: DayStages | None = None,
+    looking_back: bool = False,
 ) -> None:
     """Score a day's customers, a batch at a time, into a file that takes its place when whole."""
     threads = context.settings.training.threads
@@ -213,7 +223,7 @@ def write_day(
             done += rows.num_rows
             context.say("scoring", done, len(customers))
 
-    write_scores(path, batches(), score_schema(customers.type), key)
+    write_scores(path, batches(), score_schema(customers.type), key, looking_back)
 
 
 def _deliver(context: Context, path: Path, out: str, table: str) -> Delivered:

@@ -1,5 +1,8 @@
 """The stage that a customer had before: that of the newest scores of an earlier day.
 
+Scores that were made to look at the past, as a report makes them, are passed over: nobody was told
+them when their day was new, and looking must not change what is said next.
+
 The rules of the stages can ask for it, so that nobody moves to and fro because a prediction does.
 Batch and endpoint look it up alike, in the files of the batches' scores: no stage is kept in a
 second place that could come to differ. An endpoint holds two days of them in memory, some 10 bytes
@@ -27,6 +30,7 @@ from features.errors import WorkspaceError
 from features.scores import scores_folder
 from features.snapshot_files import stored_key
 from features.workspace import Workspace
+from serving.score_files import looked_back
 from training.stages import STAGES
 from training.staging import NOT_BEFORE
 
@@ -121,13 +125,17 @@ class FormerStages:
     ----------
     key_type
         How customers are named; the scores of each type stand apart.
+    looking_back
+        Whether scores that were made to look at the past count too.
     """
 
-    def __init__(self, workspace: Workspace, key_type: KeyType) -> None:
+    def __init__(self, workspace: Workspace, key_type: KeyType, looking_back: bool = False) -> None:
         self._folder = scores_folder(workspace, key_type)
+        self._looking_back = looking_back
         self._lock = threading.Lock()
         # Replaced whole, so that whoever reads it meanwhile sees one state.
         self._marks: dict[date, _Mark] = {}
+        self._passed: dict[date, _Mark] = {}
         self._read: dict[date, tuple[_Mark, DayStages]] = {}
         self._kept: frozenset[date] = frozenset()
         self.refresh()
@@ -145,16 +153,17 @@ class FormerStages:
         WorkspaceError
             A file is damaged; what was known before goes on.
         """
-        marks = {
-            date.fromisoformat(path.stem): mark
-            for path in sorted(self._folder.glob("[!.]*.parquet"))
-            if (mark := _mark(path)) is not None
-        }
+        marks: dict[date, _Mark] = {}
+        passed: dict[date, _Mark] = {}
+        for path in sorted(self._folder.glob("[!.]*.parquet")):
+            day, mark = date.fromisoformat(path.stem), _mark(path)
+            if mark is not None:
+                (passed if self._passes(path, day, mark) else marks)[day] = mark
         if as_of is not None:
             found = [self._newest(marks, until) for until in (as_of, date.max)]
             # Whoever asks of days long gone must not push these out.
             self._kept = frozenset(one.day for one in found if one is not None)
-        self._marks = marks
+        self._marks, self._passed = marks, passed
 
     def before(self, day: date) -> DayStages | None:
         """Give the stages of the newest scores before a day, or None where there are none.
@@ -198,6 +207,11 @@ class FormerStages:
             places = [place for place, own in enumerate(days) if own == day]
             codes[places] = former.of([customers[place] for place in places])
         return codes
+
+    def _passes(self, path: Path, day: date, mark: _Mark) -> bool:
+        if self._looking_back or self._marks.get(day) == mark:
+            return False
+        return self._passed.get(day) == mark or looked_back(path)
 
     def _newest(self, marks: dict[date, _Mark], until: date) -> DayStages | None:
         day = max((one for one in marks if one < until), default=None)

@@ -11,14 +11,24 @@ import pyarrow.parquet as pq
 from features.snapshot_files import KEY
 from features.workspace import replacing
 
+LOOKED_BACK = b"lifecycle.looked_back"
 
-def write_scores(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema, key: str) -> int:
+
+def write_scores(
+    path: Path,
+    batches: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+    key: str,
+    looked_back: bool = False,
+) -> int:
     """Write scores as Parquet, a row group a batch; the file takes its place when it is whole.
 
     Parameters
     ----------
     key
         Names the content; :func:`features.snapshot_files.stored_key` reads it back.
+    looked_back
+        Whether nobody was told these when the day was new: they are for a look at the past.
 
     Returns
     -------
@@ -26,6 +36,7 @@ def write_scores(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schem
         Customers written.
     """
     done = 0
+    metadata = {KEY: key.encode(), **({LOOKED_BACK: b"1"} if looked_back else {})}
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
     repeated = [name for name in texts if name not in {"customer_id", "decision_id"}]
     lists = [f"{field.name}.list.element" for field in schema if pa.types.is_list(field.type)]
@@ -33,7 +44,7 @@ def write_scores(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schem
         replacing(path) as temporary,
         pq.ParquetWriter(
             temporary,
-            schema.with_metadata({KEY: key.encode()}),
+            schema.with_metadata(metadata),
             compression="zstd",
             compression_level=1,
             # Few numbers repeat; trying to find out costs more than all else.
@@ -44,6 +55,14 @@ def write_scores(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schem
             writer.write_batch(batch)
             done += batch.num_rows
     return done
+
+
+def looked_back(path: Path) -> bool:
+    """Whether a day's scores were written to look at the past; False where they cannot be read."""
+    try:
+        return LOOKED_BACK in (pq.read_schema(path).metadata or {})
+    except (OSError, pa.ArrowException):
+        return False
 
 
 def read_scores(

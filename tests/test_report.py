@@ -247,6 +247,23 @@ def test_value_and_moves_are_those_of_the_scores(told: dict[str, Any]):
     assert [sum(row[place] for row in moved) for place in range(8)] == report["flow"]["counts"][1]
 
 
+def test_a_look_at_the_past_changes_nothing_that_is_said_next(
+    trained: dict[str, Any], tmp_path: Path
+):
+    root = tmp_path / "w"
+    shutil.copytree(trained["workspace"], root)
+    scored = next((root / "scores").rglob("2024-06-30.parquet"))
+    before = scored.read_bytes()
+    report = succeed(root, "report", "--out", tmp_path / "r.html", "--history", 2)
+    assert report["filled"] == ["2024-04-30", "2024-05-31"]
+    assert scored.read_bytes() == before
+    assert not succeed(root, "score")["computed"]
+    # What is scored by name counts as said, from then on.
+    assert succeed(root, "score", "--as-of", "2024-05-31")["computed"]
+    assert succeed(root, "score")["computed"]
+    assert pl.read_parquet(scored)["stage_before"].drop_nulls().len() > 0
+
+
 def test_what_is_not_known_is_no_zero_and_says_what_would_bring_it(told: dict[str, Any]):
     plain, full = told["plain"]["indicators"], told["full"]["indicators"]
     for key in ("exposure", "renewal_rate", "satisfaction", "complaint_rate", "acquisition_cost"):

@@ -285,7 +285,7 @@ def _scored(
         missing = [end for end in ends if end < day and end not in there] if history else []
         for done, end in enumerate(missing):
             context.say("earlier days", done, len(missing))
-            score(context, end, reasons="none")
+            score(context, end, reasons="none", looking_back=True)
             filled.append(end)
         if missing:
             context.say("earlier days", len(missing), len(missing))
