@@ -4,10 +4,12 @@ A company of CDNOW's 23,570 customers with its online store in Redis, pushed eve
 registry and the tracking server's runs in PostgreSQL, is asked 60 times a second and told of orders
 by several tills. Round after round, meanwhile: another model is promoted, a day is closed and comes
 online, the first model comes back, everyone is scored, a backup is taken and restored elsewhere,
-Redis dies and starts again; in the first round a worker is killed. At the end every answer is
+the record of decisions becomes Parquet, Redis dies and starts again; in the first round a worker is
+killed. At the end every answer is
 compared, to the last digit, with what the scorer of the version that it names says of the row that
 it names, every acknowledged push is looked for in the log, every answer in the record, and the
-workers' memory of the last third is set beside that of the third before.
+workers' memory of the last third is set beside that of the third before. Counted is what is a
+worker's own (anonymous pages): those of libraries and files are shared, and the kernel drops them.
 
     python -m benchmarks.soak --postgres postgresql://postgres@127.0.0.1:5432
 
@@ -18,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import resource
 import shutil
 import signal
 import sys
@@ -42,6 +43,7 @@ from benchmarks.faults.trial import Trial, judged, show
 from features.workspace import Workspace
 from pipelines.console import settle_process
 from pipelines.demo import ingest_cdnow, prepare_workspace
+from serving.decisions.recorder import ask_to_rotate
 from training.registry import Registry, ScorerVersion, open_registry
 
 MINUTES = 10.0
@@ -54,7 +56,7 @@ MOST_GROWTH = 0.05
 
 @dataclass
 class Memory:
-    """The workers' resident megabytes, second by second; a worker that was killed starts anew."""
+    """The workers' own megabytes, second by second; a worker that was killed starts anew."""
 
     server: Server
     began: float = field(default_factory=time.monotonic)
@@ -72,22 +74,39 @@ class Memory:
         """Of each worker that lived to the end: its mean in the second third and in the last."""
         end = time.monotonic() - self.began
         found = []
-        for points in self.seen.values():
+        for points in self._to_the_end():
             parts = [
-                [mb for at, mb in points if low * end < at <= high * end and mb]
+                [mb for at, mb in points if low * end < at <= high * end]
                 for low, high in ((1 / 3, 2 / 3), (2 / 3, 1.0))
             ]
-            if all(parts) and points[-1][0] > end - 10:
+            if all(parts):
                 found.append((mean(parts[0]), mean(parts[1])))
         return found
+
+    def by_minute(self) -> list[str]:
+        """Write the means of the minutes of each worker that lived to the end."""
+        lines = []
+        for points in self._to_the_end():
+            minutes: dict[int, list[float]] = {}
+            for at, mb in points:
+                minutes.setdefault(int(at / 60), []).append(mb)
+            means = " ".join(f"{mean(of_minute):.0f}" for of_minute in minutes.values())
+            lines.append(f"{means} (at most {max(mb for _, mb in points):.0f})")
+        return lines
+
+    def _to_the_end(self) -> list[list[tuple[float, float]]]:
+        end = time.monotonic() - self.began
+        alive = [[(at, mb) for at, mb in points if mb] for points in self.seen.values()]
+        return [points for points in alive if points and points[-1][0] > end - 10]
 
 
 def _megabytes(pid: int) -> float:
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        said = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return 0.0
-    return pages * resource.getpagesize() / 1e6
+    own = next((line for line in said.splitlines() if line.startswith("Anonymous:")), "x 0")
+    return int(own.split()[1]) * 1024 / 1e6
 
 
 @dataclass
@@ -120,6 +139,7 @@ class Day:
                 self._back_up,
                 lambda: self._promote(registry, first),
                 self._score,
+                self._rotate,
                 self._restart_redis,
                 *([self._kill_a_worker] if self.rounds == 1 else []),
             ):
@@ -144,6 +164,10 @@ class Day:
         day = str(self.trial.shop.last_day)
         await self._run(self.trial.shop, "score", "--as-of", day, *out)
         self.scored += 1
+
+    async def _rotate(self) -> None:
+        """What was decided becomes Parquet, as it does every five minutes of a day."""
+        ask_to_rotate(self.trial.shop.workspace.decisions)
 
     async def _back_up(self) -> None:
         """The copy scores, by the same models, out of stores of its own."""
@@ -203,7 +227,7 @@ async def soak(
             trial.broken.append(str(error))
         await trial.load.stop()
         watching.cancel()
-        thirds = memory.thirds()
+        thirds, minutes = memory.thirds(), memory.by_minute()
         for former, last in thirds:
             trial.check(
                 last < (1 + MOST_GROWTH) * former,
@@ -217,7 +241,9 @@ async def soak(
         f"{day.rounds} rounds: {day.swaps} promotions, {day.closed} days closed, {day.scored} "
         f"scorings of everyone, {day.backups} backups restored, {day.restarts} restarts of Redis, "
         "a worker killed; memory of the workers in the second and last third: "
-        + ", ".join(f"{former:.0f} and {last:.0f} MB" for former, last in thirds),
+        + ", ".join(f"{former:.0f} and {last:.0f} MB" for former, last in thirds)
+        + "; minute by minute: "
+        + "; ".join(minutes),
         flush=True,
     )
     return counts.broken

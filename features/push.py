@@ -101,6 +101,13 @@ class Pusher:
             anyone = 0 if store.key_type == "integer" else ""
             store.pushed.rows({anyone: store.state.as_of})
 
+    def let_go(self) -> None:
+        """Hold nothing that is not online any more; the next push opens what is."""
+        store = self._store
+        state = read_state(self._workspace, self._settings.stores.online)
+        if store is not None and store.state != state:
+            self._store = None
+
     def push(
         self, table: str, rows: Sequence[Row], until: date, idempotency_key: str | None = None
     ) -> PushReport:

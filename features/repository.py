@@ -28,6 +28,10 @@ from features.workspace import Workspace, read_json, replacing, write_json
 REDIS_PASSWORD = "FEAST_REDIS_PASSWORD"
 REGISTRY_PASSWORD = "FEAST_REGISTRY_PASSWORD"
 
+_MADE: set[str] = set()
+"""Registries on servers whose tables this process has seen to: whoever asks SQLAlchemy again for the
+tables of PostgreSQL leaves it a dialect each time, of which it keeps 128."""
+
 _PROJECT_FILE = "project"
 _GENERATIONS = "generations.json"
 _DEFINITIONS = '''"""What `feast apply` finds in this repository; written by lifecycle."""
@@ -99,8 +103,14 @@ class Repository:
 
         self._ask_servers()
         config = self._config(state, secret=True, fresh=fresh)
+        url = config["registry"]["path"]
+        if url in _MADE:
+            config["registry"]["schema_mode"] = "skip"
         repository = feast.RepoConfig(repo_path=self.workspace.feast.resolve(), **config)
-        return feast.FeatureStore(config=repository)
+        store = feast.FeatureStore(config=repository)
+        if not url.startswith("sqlite") and store.registry:
+            _MADE.add(url)
+        return store
 
     def write(self, state: OnlineState | None) -> None:
         """Keep the files that the ``feast`` command reads in step with what is online."""
@@ -173,9 +183,10 @@ class Repository:
         kwargs: dict[str, Any] = {"echo": False}
         if not url.startswith("sqlite"):
             kwargs |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": SECONDS}}
-            if secret:
-                # Feast never closes its pool; a verb needs the registry a few times, in a row.
-                kwargs = {"poolclass": sa.NullPool, "connect_args": kwargs["connect_args"]}
+        if secret:
+            # Feast never closes its pool; a verb needs the registry a few times, in a row.
+            kwargs.pop("pool_pre_ping", None)
+            kwargs["poolclass"] = sa.NullPool
         return {
             "registry_type": "sql",
             "path": url if secret else with_variable(url, REGISTRY_PASSWORD),

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from features.errors import WorkspaceError
@@ -184,8 +185,13 @@ class Registry:
             )
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
-        folder = mlflow.artifacts.download_artifacts(f"models:/{self.model}/{version.version}")
-        return ScorerBundle.load(Path(folder) / "artifacts" / "bundle", version.tags[MANIFEST_TAG])
+        # Left to itself MLflow keeps what it fetches from a server for good, a folder each time.
+        with TemporaryDirectory(prefix="lifecycle-model-") as own:
+            folder = mlflow.artifacts.download_artifacts(
+                f"models:/{self.model}/{version.version}", dst_path=own
+            )
+            bundle = Path(folder) / "artifacts" / "bundle"
+            return ScorerBundle.load(bundle, version.tags[MANIFEST_TAG])
 
     def promote(
         self, version: ScorerVersion, why: str, tags: dict[str, str], forced: bool, by: str

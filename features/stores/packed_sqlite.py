@@ -94,6 +94,11 @@ class PackedSQLiteOnlineStore(PackedOnlineStore):
         self._lock = threading.Lock()
         self._opened: list[sqlite3.Connection] = []
 
+    def __del__(self) -> None:
+        # A connection stands in a cycle of its own and would outlive its store, with its cache and
+        # a file that may have been deleted.
+        self.disconnect()
+
     @contextmanager
     def writing(self, config: RepoConfig, views: Sequence[View]) -> Iterator[_SQLiteWriter]:
         """Open a transaction; see :meth:`PackedOnlineStore.writing`."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +26,14 @@ from features import catalogue
 from features.errors import WorkspaceError
 from features.forgotten import Forgotten
 from features.workspace import replacing
-from serving.decisions.journal import SUFFIX, Decided, is_abandoned, read_journal
+from serving.decisions.journal import (
+    SUFFIX,
+    Decided,
+    is_abandoned,
+    read_frames,
+    read_journal,
+)
+from serving.decisions.merging import GROUP_ROWS, merge
 
 SCHEMA = pa.schema(
     [
@@ -49,6 +57,8 @@ SCHEMA = pa.schema(
 )
 """``customer_id`` and ``answer`` are JSON, so that the customer 7 is not the one named "7"."""
 _WHOLE = "day.parquet"
+_Wanted = Callable[[Decided, int], bool]
+"""Whether one of the answers to a request, by its place, is asked for."""
 
 
 @dataclass(frozen=True)
@@ -90,27 +100,31 @@ class Archive:
 
     def take(self, journal: Path) -> None:
         """Turn a closed journal into Parquet; a second time it gives the same file."""
-        by_day: dict[date, list[dict[str, Any]]] = {}
         try:
-            rows = list(_rows(read_journal(journal)))
+            frames = journal.open("rb")
         except FileNotFoundError:
             # Another process has taken it since it was closed.
             return
-        for row in self._remembered(rows):
-            by_day.setdefault(row["at"].date(), []).append(row)
-        for day, of_day in by_day.items():
-            table = pa.Table.from_pylist(of_day, SCHEMA).sort_by("customer_id")
-            with replacing(self.folder / day.isoformat() / f"{journal.stem}.parquet") as file:
-                pq.write_table(table, file, compression="zstd", row_group_size=5_000)
+        with ExitStack() as held:
+            rows = self._remembered(_rows(read_frames(held.enter_context(frames))))
+            files: dict[date, pq.ParquetWriter] = {}
+            for some in _batches(rows):
+                for day, table in _by_day(some):
+                    if day not in files:
+                        place = self.folder / day.isoformat() / f"{journal.stem}.parquet"
+                        file = held.enter_context(replacing(place))
+                        writer = pq.ParquetWriter(file, SCHEMA, compression="zstd")
+                        files[day] = held.enter_context(writer)
+                    files[day].write_table(table)
         journal.unlink(missing_ok=True)
 
-    def _remembered(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _remembered(self, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Leave out who was erased since they were answered for."""
         forgotten = self._forgotten
         if not forgotten:
             return rows
         read = msgspec.json.decode
-        return [row for row in rows if not forgotten.holds(read(row["customer_id"]))]
+        return (row for row in rows if not forgotten.holds(read(row["customer_id"])))
 
     def tidy(self, today: date, keep_days: int) -> None:
         """Take what dead processes left, make one file of every day before, forget old days."""
@@ -127,8 +141,8 @@ class Archive:
     def find(self, decision_id: str) -> Decision | None:
         """Find the newest answer with an id, the model that answers before its shadow."""
         found = [
-            *(self._stored(pl.col("decision_id") == decision_id)),
-            *(d for d in self._open() if d.decision_id == decision_id),
+            *self._stored(pl.col("decision_id") == decision_id),
+            *self._open(lambda one, place: one.decision_ids[place] == decision_id),
         ]
         return max(found, key=lambda d: (not d.shadow, d.at), default=None)
 
@@ -137,7 +151,7 @@ class Archive:
         name = named(customer)
         found = [
             *self._stored((pl.col("customer_id") == name) & ~pl.col("shadow")),
-            *(d for d in self._open() if d.customer_id == customer and not d.shadow),
+            *self._open(lambda one, place: one.customers[place] == customer and not one.shadow),
         ]
         newest: dict[str, Decision] = {}
         for decision in sorted(found, key=lambda d: d.at, reverse=True):
@@ -152,14 +166,13 @@ class Archive:
         for row in rows.iter_rows(named=True):
             yield _decision(row)
 
-    def _open(self) -> Iterator[Decision]:
+    def _open(self, wanted: _Wanted | None = None) -> Iterator[Decision]:
         for journal in sorted(self.folder.glob(f"*{SUFFIX}")):
             try:
-                rows = list(_rows(read_journal(journal)))
+                yield from map(_decision, _rows(read_journal(journal), wanted))
             except FileNotFoundError:
                 # It has become Parquet since; whoever asks again finds it there.
                 continue
-            yield from map(_decision, rows)
 
     def _days(self) -> Iterator[tuple[date, Path]]:
         for folder in sorted(self.folder.iterdir()) if self.folder.is_dir() else []:
@@ -210,11 +223,13 @@ def features_of(decision: Decision) -> bytes:
     return decision.features
 
 
-def _rows(decided: Iterator[Decided]) -> Iterator[dict[str, Any]]:
+def _rows(decided: Iterator[Decided], wanted: _Wanted | None = None) -> Iterator[dict[str, Any]]:
     for one in decided:
         width = len(one.features) // max(1, len(one.customers))
         at = datetime.fromtimestamp(one.at / 1e6, UTC)
         for place, customer in enumerate(one.customers):
+            if wanted is not None and not wanted(one, place):
+                continue
             yield {
                 "decision_id": one.decision_ids[place],
                 "customer_id": named(customer),
@@ -233,6 +248,19 @@ def _rows(decided: Iterator[Decided]) -> Iterator[dict[str, Any]]:
                 "features": one.features[place * width : (place + 1) * width],
                 "answer": msgspec.json.encode(one.answers[place]).decode(),
             }
+
+
+def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while some := list(islice(rows, GROUP_ROWS)):
+        yield some
+
+
+def _by_day(rows: list[dict[str, Any]]) -> Iterator[tuple[date, pa.Table]]:
+    by_day: dict[date, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_day.setdefault(row["at"].date(), []).append(row)
+    for day, of_day in by_day.items():
+        yield day, pa.Table.from_pylist(of_day, SCHEMA).sort_by("customer_id")
 
 
 def named(customer: int | str | None) -> str:
@@ -258,15 +286,7 @@ def _made_one(folder: Path) -> None:
         return
     whole = folder / _WHOLE
     files = [*parts, *([whole] if whole.exists() else [])]
-    # One that was written before the rules of the stages were kept lacks them.
-    table = pa.concat_tables([pq.read_table(file) for file in files], promote_options="default")
-    rows = pl.DataFrame(pl.from_arrow(table)).unique().sort("customer_id", "at", "decision_id")
     with replacing(whole) as file:
-        pq.write_table(
-            rows.select(SCHEMA.names).to_arrow().cast(SCHEMA),
-            file,
-            compression="zstd",
-            row_group_size=5_000,
-        )
+        merge(files, file, SCHEMA)
     for part in parts:
         part.unlink()

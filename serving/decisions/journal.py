@@ -15,7 +15,7 @@ import uuid
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 from msgspec import Struct
@@ -104,16 +104,21 @@ class Journal:
 
 def read_journal(path: Path) -> Iterator[Decided]:
     """Read the whole frames of a journal, open or closed."""
-    content = path.read_bytes()
+    with path.open("rb") as file:
+        yield from read_frames(file)
+
+
+def read_frames(file: BinaryIO) -> Iterator[Decided]:
+    """Read whole frames one after the other, as far as a file goes now."""
     decoder = msgspec.msgpack.Decoder(Decided)
-    start = 0
-    while start + _HEAD.size <= len(content):
-        length, checksum = _HEAD.unpack_from(content, start)
-        start += _HEAD.size
-        frame = content[start : start + length]
-        if len(frame) < length or zlib.crc32(frame) != checksum:
+    left = os.fstat(file.fileno()).st_size
+    while (left := left - _HEAD.size) >= 0:
+        length, checksum = _HEAD.unpack(file.read(_HEAD.size))
+        if (left := left - length) < 0:
             return
-        start += length
+        frame = file.read(length)
+        if zlib.crc32(frame) != checksum:
+            return
         yield decoder.decode(frame)
 
 

@@ -250,7 +250,12 @@ class Live:
         gc.collect()
         gc.freeze()
         while not self._stop.wait(POLL_SECONDS):
+            former = self._answering
             self.refresh()
+            if self._answering is not former:
+                # What was replaced stands in cycles, which may wait for days to be looked for.
+                del former
+                gc.collect()
 
     def _renew_features(self) -> None:
         """Follow the pointer; whoever pushes does it too, and none goes back to an older one."""
@@ -270,6 +275,7 @@ class Live:
             former = FormerStages(self._workspace, state.key_type)
             former.refresh(state.as_of)
             self._put(source=_Source(reader, state.key_type == "integer", witnesses, former))
+            self._pusher.let_go()
 
     def _renew_models(self) -> None:
         """Follow the aliases, and what a person has edited."""
