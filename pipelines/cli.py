@@ -1010,6 +1010,7 @@ def export(
     "--host", default="127.0.0.1", show_default=True, help="Beyond loopback: needs a key."
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option("--wait", is_flag=True, help="Start although no model has been promoted yet.")
 def serve(
     context: Context,
     terminal: Terminal,
@@ -1017,6 +1018,7 @@ def serve(
     port: int,
     host: str,
     workers: int,
+    wait: bool,
 ) -> dict[str, Any]:
     """Start the endpoint; /readyz answers 200 when it can score.
 
@@ -1026,7 +1028,7 @@ def serve(
     from pipelines.serve import prepare, serve_command  # noqa: PLC0415
 
     with terminal.progress():
-        away = prepare(context)
+        away = prepare(context, wait)
     if away:
         terminal.note(f"not ready yet: {away}")
     command, environment = serve_command(context, host, port, workers, settings_path)

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from features.errors import InputError, ServerError
+from features.errors import InputError, ServerError, WorkspaceError
 from pipelines.context import Context
 from pipelines.features import compute_features
 from serving.endpoint.live import ask_registry_once
@@ -17,25 +17,33 @@ _METRICS_FOLDERS = ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def prepare(context: Context) -> str:
+def prepare(context: Context, wait: bool = False) -> str:
     """Check that the champion can answer, and put the newest day online.
+
+    Parameters
+    ----------
+    wait
+        Whether nothing needs to be ingested or promoted yet, or another command may be writing.
 
     Returns
     -------
     str
-        Which server is away; empty where none is. The endpoint starts all the same, is not ready,
-        and becomes ready when the server is back.
+        What is missing: a server that is away, or what is waited for; empty where nothing is. The
+        endpoint starts all the same, is not ready, and becomes ready when it is there.
 
     Raises
     ------
     InputError
         The playbook cannot be read.
     WorkspaceError
-        Nothing is ingested or promoted.
+        Nothing is ingested or promoted, and it is not to be waited for.
     """
-    ledger = context.ledger()
     ask_registry_once()
     try:
+        if wait and not context.workspace.exists():
+            with context.workspace.locked():
+                context.workspace.create()
+        ledger = context.ledger()
         Scorer.champion(
             context.registry(),
             context.settings.serving,
@@ -43,6 +51,10 @@ def prepare(context: Context) -> str:
         )
         compute_features(context, [context.observed_until(ledger)], online=True)
     except ServerError as error:
+        return str(error)
+    except WorkspaceError as error:
+        if not wait:
+            raise
         return str(error)
     return ""
 

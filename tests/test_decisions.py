@@ -14,12 +14,15 @@ from typing import Any
 import httpx
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 import shop
 from conftest import run, succeed
 
 from features.settings import Settings
 from features.workspace import Workspace
+from serving.decisions import archive as archive_module
+from serving.decisions import merging
 from serving.decisions.archive import Archive
 from serving.decisions.journal import SUFFIX, Decided, Journal, read_journal
 from serving.decisions.recorder import Recorder
@@ -118,6 +121,34 @@ def test_a_day_that_is_over_becomes_one_file_and_an_old_one_goes(tmp_path: Path)
     assert files == {"2024-06-30": 3, "2024-06-29": 1}
     assert all(archive.find(f"d1-{part}") for part in range(3))
     assert archive.find("d40-0") is None
+
+
+def test_a_long_day_becomes_one_sorted_file_a_stretch_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(merging, "STRETCH_ROWS", 20)
+    monkeypatch.setattr(archive_module, "GROUP_ROWS", 7)
+    archive = Archive(tmp_path)
+    noon = datetime(2024, 6, 29, 12, tzinfo=UTC)
+    ids = [int(one) for one in np.random.default_rng(1).integers(0, 60, 150)]
+    for part in range(3):
+        journal = Journal(tmp_path)
+        for place in range(50 * part, 50 * part + 50):
+            at = noon + timedelta(seconds=place)
+            journal.append(decided(ids[place], request_id=f"r{place}", at=at))
+        journal.close()
+        frames = journal.path.read_bytes()
+        archive.take(journal.path)
+        if part == 1:
+            # Somebody died after the file was written; a day later its journal is found again.
+            archive.tidy(date(2024, 6, 30), keep_days=30)
+            journal.path.write_bytes(frames)
+    archive.tidy(date(2024, 6, 30), keep_days=30)
+    (file,) = tmp_path.glob("*/*")
+    rows = pl.read_parquet(file)
+    assert pq.read_metadata(file).num_row_groups >= 5, "written a stretch at a time"
+    assert sorted(rows["request_id"]) == sorted(f"r{place}" for place in range(150))
+    assert rows.equals(rows.sort("customer_id", "at", "decision_id"))
 
 
 @pytest.fixture(scope="module")

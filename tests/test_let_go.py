@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+import tempfile
 import weakref
 from collections.abc import Iterator
 from datetime import date
@@ -69,6 +70,18 @@ def test_a_former_model_is_let_go(endpoint: tuple[Endpoint, Context]):
         assert running.live.answering.scorer.model_version == version
         assert not still_there(former), "of the model before"
         used(running)
+
+
+def test_models_that_were_fetched_leave_no_files(
+    endpoint: tuple[Endpoint, Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    _, context = endpoint
+    here = tmp_path / "tmp"
+    here.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(here))
+    registry = context.registry()
+    assert registry.load(registry.require_champion()).trees.churn is not None
+    assert not list(here.iterdir())
 
 
 def test_a_former_day_is_let_go(endpoint: tuple[Endpoint, Context]):

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.mark.full
 def test_a_minute_of_a_companys_day_has_no_wrong_answer_and_loses_nothing(database: str):
-    words = ["--minutes", "1", "--every", "10", "--postgres", POSTGRES]
+    words = ["--minutes", "1", "--rounds", "1", "--every", "10", "--postgres", POSTGRES]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.soak", *words],
         cwd=ROOT,

@@ -240,22 +240,29 @@ class Live:
         return ""
 
     def _follow(self) -> None:
+        self._settle()
+        while not self._stop.wait(POLL_SECONDS):
+            former = self._answering
+            self.refresh()
+            if self._answering is former:
+                continue
+            if former is None:
+                self._settle()
+            else:
+                # What was replaced stands in cycles, which may wait for days to be looked for.
+                del former
+                gc.collect()
+
+    def _settle(self) -> None:
+        """Open what events will ask for, and take what is loaded for what stays."""
         try:
             self._pusher.prepare()
         except Exception as error:  # noqa: BLE001
             # An endpoint that cannot take events yet can answer all the same.
             log.warning("cannot take events yet: %s: %s", type(error).__name__, error)
-        # What is loaded now stays; going through it again and again holds up a push for as long
-        # as the push itself takes.
+        # Going through it again and again holds up a push for as long as the push itself takes.
         gc.collect()
         gc.freeze()
-        while not self._stop.wait(POLL_SECONDS):
-            former = self._answering
-            self.refresh()
-            if self._answering is not former:
-                # What was replaced stands in cycles, which may wait for days to be looked for.
-                del former
-                gc.collect()
 
     def _renew_features(self) -> None:
         """Follow the pointer; whoever pushes does it too, and none goes back to an older one."""
