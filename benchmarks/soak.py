@@ -2,14 +2,14 @@
 
 A company of CDNOW's 23,570 customers with its online store in Redis, pushed events, Feast's
 registry and the tracking server's runs in PostgreSQL, is asked 60 times a second and told of orders
-by several tills. Round after round, meanwhile: another model is promoted, a day is closed and comes
-online, the first model comes back, everyone is scored, a backup is taken and restored elsewhere,
-the record of decisions becomes Parquet, Redis dies and starts again. At the end every answer is
-compared, to the last digit, with what the scorer of the version that it names says of the row that
-it names, every acknowledged push is looked for in the log, every answer in the record, and the
-workers' memory in the last round is set beside that in the second, before which everything has been
-done once. Counted is what is a worker's own (anonymous pages): those of libraries and files are
-shared, and the kernel drops them.
+by several tills. A worker is killed. Then, round after round, another model is promoted, a day is
+closed and comes online, a backup is taken and restored elsewhere, the first model comes back,
+everyone is scored, the record of decisions becomes Parquet, Redis dies and starts again. At the end
+every answer is compared, to the last digit, with what the scorer of the version that it names says
+of the row that it names, every acknowledged push is looked for in the log, every answer in the
+record, and the workers' memory in the last round is set beside that in the second, before which
+everything has been done once. Counted is what is a worker's own (anonymous pages): those of
+libraries and files are shared, and the kernel drops them.
 
     python -m benchmarks.soak --postgres postgresql://postgres@127.0.0.1:5432
 
