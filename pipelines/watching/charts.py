@@ -235,7 +235,9 @@ def _errors(scaled: Float) -> tuple[Float, Float]:
     return errors, foretold
 
 
-def seasoned(errors: Float, guard: int = 0) -> tuple[Float, float, float]:
+def seasoned(
+    errors: Float, guard: int = 0, recent: int = RECENT_WEEKS
+) -> tuple[Float, float, float]:
     """Take off what the year before foretold of the errors.
 
     Parameters
@@ -243,10 +245,11 @@ def seasoned(errors: Float, guard: int = 0) -> tuple[Float, float, float]:
     guard
         So many of the newest past errors are left out: a loss that has begun must not become what
         is usual before it is told.
+    recent
+        So many weeks before these say what is usual.
 
-    Gives past errors, the newest one, and what was taken off it. Past errors are those of the last
-    half year and of the same season of earlier years: Christmas says nothing of the noise in July.
-    Those that have no year before them stand as a year alike would have left them.
+    Gives past errors, the newest one, and what was taken off it. Past errors are the recent ones
+    and those of the same season of earlier years: Christmas says nothing of the noise in July.
     """
     ago = np.zeros(len(errors))
     if len(errors) > YEAR_WEEKS:
@@ -265,7 +268,5 @@ def seasoned(errors: Float, guard: int = 0) -> tuple[Float, float, float]:
     shift = slope * float(ago[-1])
     age = len(errors) - 1 - np.arange(len(errors))
     of_season = np.abs((age + YEAR_WEEKS // 2) % YEAR_WEEKS - YEAR_WEEKS // 2) <= SEASON_WEEKS
-    alike = (age > guard) & ((age <= RECENT_WEEKS + guard) | of_season) & np.isfinite(errors)
-    has = np.arange(len(errors)) >= YEAR_WEEKS + _BURN_IN
-    left = np.where(has, errors - slope * ago, (1 - slope) * errors)
-    return left[alike], float(errors[-1]) - shift, shift
+    alike = (age > guard) & ((age <= recent + guard) | of_season) & np.isfinite(errors)
+    return (errors - slope * ago)[alike], float(errors[-1]) - shift, shift

@@ -36,6 +36,9 @@ REFERENCE_WEEKS = 26
 """Rates of a cell are those of so many weeks before."""
 MATTERS = 0.05
 GUARD_WEEKS = 8
+RECENT_WEEKS = 13
+"""Of so many weeks before: rates of cells follow slowly, so that a winter's errors are a summer's
+no longer."""
 BELIEVED = (1.3, 12.0)
 """Spread of errors that is believed before any was seen, chance alone being 1, and its worth."""
 
@@ -114,7 +117,7 @@ def _returning(course: _Course) -> Check | None:
     """Set who came back beside what their cells did before."""
     window, usual = course.window, course.seen / course.raised
     errors = 2 * (np.sqrt(usual + 3 / 8) - np.sqrt(course.expected + 3 / 8))
-    past, newest, _ = seasoned(errors, window.length - 1 + GUARD_WEEKS)
+    past, newest, _ = seasoned(errors, window.length - 1 + GUARD_WEEKS, RECENT_WEEKS)
     judged = judge(past, newest, 1.0, BELIEVED, overlap_of(window.length))
     if judged is None:
         return None
