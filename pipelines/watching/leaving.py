@@ -181,10 +181,11 @@ def _check(cells: Cells, window: Window) -> Check | None:
         matters=bool(faster and kept <= 1 - MATTERS),
         may_alarm=True,
         sentence=(
-            f"Of the buyers {window.words} {score.silent:,.0f} had been silent for a month or "
-            f"more, where {expected:,.0f} were to be expected by the year before; who has been "
-            f"silent for a quarter comes back {kept:.2f} times as often as then, beside who has "
-            "just bought (below 1 customers leave faster)."
+            f"Customers silent for a quarter came back {abs(1 - kept):.0%} "
+            f"{'less' if kept < 1 else 'more'} often {window.words} than in the year before, "
+            f"beside those who had just bought; less is how leaving shows. Of the buyers "
+            f"{score.silent:,.0f} had been silent for a month or more, {expected:,.0f} were to be "
+            "expected."
         ),
         lower=max(expected - reach, 0.0),
         upper=expected + reach,
