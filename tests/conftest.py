@@ -29,13 +29,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
+def look_at(uri: str) -> None:
+    """Let what MLflow does in this process be about a store."""
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+
+
 @pytest.fixture(autouse=True)
 def mlflow_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> None:
     """MLflow's place of this process is nobody's: a test that leans on another's would fail."""
-    if mlflow := sys.modules.get("mlflow"):
-        nowhere = f"sqlite:///{tmp_path_factory.getbasetemp() / 'nowhere' / 'mlflow.db'}"
-        mlflow.set_tracking_uri(nowhere)
-        mlflow.set_registry_uri(nowhere)
+    if "mlflow" in sys.modules:
+        look_at(f"sqlite:///{tmp_path_factory.getbasetemp() / 'nowhere' / 'mlflow.db'}")
 
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"

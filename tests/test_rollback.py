@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import run, succeed
+from conftest import look_at, run, succeed
 
-import mlflow
 from features.settings import Settings
 from features.workspace import Workspace
 from serving.endpoint.opening import Endpoint
@@ -27,7 +26,7 @@ def workspace(trained: dict[str, Any], tmp_path: Path) -> Path:
     registry = registry_of(root)
     champion = registry.require_champion()
     client = registry._client
-    mlflow.set_tracking_uri(registry.uri)
+    look_at(registry.uri)
     for _ in range(2):
         source = client.get_model_version(MODEL, str(champion.version)).source
         tags = {k: v for k, v in champion.tags.items() if k not in {"decision", "why"}}

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import shop
+from conftest import look_at
 from features_in_plain_python import differences, expected_features
 from random_shops import AS_OF, INTEGERS, RULES, TEXTS, TODAY, random_shop, write
 
@@ -116,8 +117,7 @@ def test_the_registered_scorer_gives_a_spark_table_the_same_numbers(
     [snapshot] = (trained["workspace"] / "features").glob(f"snapshots_*/{shop.LAST_DAY}.parquet")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", uri)
-        mlflow.set_tracking_uri(uri)
-        mlflow.set_registry_uri(uri)
+        look_at(uri)
         score = mlflow.pyfunc.spark_udf(
             session,
             "models:/lifecycle-scorer@champion",

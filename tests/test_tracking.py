@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 import shop
-from conftest import succeed
+from conftest import look_at, succeed
 from PIL import Image
 
 from features import catalogue
@@ -62,7 +62,7 @@ def client(tracked: dict[str, Any]) -> Any:
     import mlflow
 
     uri = Context(Workspace(tracked["root"]), Settings()).registry().uri
-    mlflow.set_tracking_uri(uri)
+    look_at(uri)
     return mlflow.MlflowClient(uri, uri)
 
 
@@ -75,6 +75,7 @@ def runs(client: Any, tracked: dict[str, Any]) -> tuple[Any, Any]:
 def artifacts(client: Any, runs: tuple[Any, Any]) -> tuple[Path, Path]:
     import mlflow
 
+    look_at(client.tracking_uri)
     first, second = (
         Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id)) for run in runs
     )

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shop
-from conftest import succeed
+from conftest import look_at, succeed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -83,7 +83,7 @@ def context_of(root: Path) -> Context:
 def bundle_folder(root: Path, version: int) -> Path:
     import mlflow
 
-    mlflow.set_tracking_uri(context_of(root).registry().uri)
+    look_at(context_of(root).registry().uri)
     return Path(mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version}/")) / (
         "artifacts/bundle"
     )
@@ -1067,8 +1067,7 @@ def run(trained: dict[str, Any]) -> Any:
     import mlflow
 
     uri = context_of(trained["workspace"]).registry().uri
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
+    look_at(uri)
     return mlflow.MlflowClient(uri, uri).get_run(trained["train"]["run_id"])
 
 
@@ -1115,9 +1114,10 @@ def test_nothing_that_was_stored_can_run_code(trained: dict[str, Any]):
 
 
 @pytest.fixture(scope="module")
-def champion(run: Any) -> Any:
+def champion(trained: dict[str, Any]) -> Any:
     import mlflow
 
+    look_at(context_of(trained["workspace"]).registry().uri)
     return mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
 
 
