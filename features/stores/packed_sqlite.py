@@ -22,7 +22,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -93,11 +93,15 @@ class PackedSQLiteOnlineStore(PackedOnlineStore):
         self._local = threading.local()
         self._lock = threading.Lock()
         self._opened: list[sqlite3.Connection] = []
+        self._process = os.getpid()
 
-    def __del__(self) -> None:
+    def __del__(self, process: Callable[[], int] = os.getpid) -> None:
         # A connection stands in a cycle of its own and would outlive its store, with its cache and
-        # a file that may have been deleted.
-        self.disconnect()
+        # a file that may have been deleted. When Python ends, modules may be gone already; and what
+        # a forked process holds is not its own to close.
+        if process() == self._process:
+            for sqlite in self._opened:
+                sqlite.close()
 
     @contextmanager
     def writing(self, config: RepoConfig, views: Sequence[View]) -> Iterator[_SQLiteWriter]:
