@@ -181,12 +181,14 @@ class Repository:
         if url is None:
             url = f"sqlite:///{self.workspace.feast.resolve() / 'registry.db'}"
         kwargs: dict[str, Any] = {"echo": False}
-        if not url.startswith("sqlite"):
-            kwargs |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": SECONDS}}
+        on_server = not url.startswith("sqlite")
+        if on_server:
+            kwargs["connect_args"] = {"connect_timeout": SECONDS}
         if secret:
             # Feast never closes its pool; a verb needs the registry a few times, in a row.
-            kwargs.pop("pool_pre_ping", None)
             kwargs["poolclass"] = sa.NullPool
+        elif on_server:
+            kwargs["pool_pre_ping"] = True
         return {
             "registry_type": "sql",
             "path": url if secret else with_variable(url, REGISTRY_PASSWORD),

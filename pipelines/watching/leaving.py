@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.watching.charts import judge, overlap_of, reach_of, seasoned
 from pipelines.watching.checks import CORE, Check
-from pipelines.watching.standing import Bought, Int, Standing, ends_of, standings
+from pipelines.watching.standing import Bought, Int, Standing, counted, ends_of
 from pipelines.watching.weeks import WEEK
 
 Float = NDArray[np.float64]
@@ -41,6 +42,7 @@ _PRIOR_CUSTOMERS = 30.0
 
 REFERENCE_WEEKS, LEAST_REFERENCE = 52, 40
 PACE_FROM = 13
+"""The week from which on there is enough before to say how fast one goes."""
 GUARD_WEEKS = 26
 """A slow loss has begun long before it is told: so many weeks say nothing of what is usual."""
 BELIEVED = (1.1, 25.0)
@@ -116,8 +118,8 @@ def leaving_checks(bought: Bought, as_of: int, most_weeks: int) -> list[Check]:
 def cells_of(bought: Bought, ends: Int) -> Cells:
     """Count customers by cell in each week, in usual weeks of the company."""
     calendar = _Clock(ends, np.ones(len(ends)))
-    clock = _Clock(ends, _pace(_count(bought, ends, calendar)))
-    return _count(bought, ends, clock)
+    clock = _Clock(ends, _pace(_by_clock(bought, ends, calendar)))
+    return _by_clock(bought, ends, clock)
 
 
 def score_of(cells: Cells, week: int, length: int, most: float) -> Score | None:
@@ -213,13 +215,8 @@ class _Clock:
         return found
 
 
-def _count(bought: Bought, ends: Int, clock: _Clock) -> Cells:
-    people, came = np.zeros((len(ends), CELLS)), np.zeros((len(ends), CELLS))
-    for week, standing in enumerate(standings(bought, ends)):
-        cell = _cell(standing, clock)
-        people[week] = np.bincount(cell, minlength=CELLS)
-        came[week] = np.bincount(cell[standing.came], minlength=CELLS)
-    return Cells(people, came)
+def _by_clock(bought: Bought, ends: Int, clock: _Clock) -> Cells:
+    return Cells(*counted(bought, ends, partial(_cell, clock=clock), CELLS))
 
 
 def _cell(standing: Standing, clock: _Clock) -> Int:

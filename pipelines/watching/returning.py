@@ -25,7 +25,7 @@ from pipelines.watching.charts import (
     seasoned,
 )
 from pipelines.watching.checks import CORE, Check
-from pipelines.watching.standing import Bought, Standing, ends_of, standings
+from pipelines.watching.standing import Bought, Int, Standing, counted, ends_of
 
 Float = NDArray[np.float64]
 
@@ -105,9 +105,7 @@ def _course(
     ends = ends_of(bought, as_of, most_weeks, window.length)
     if len(ends) <= REFERENCE_WEEKS // 2 + window.length:
         return None
-    counted = [_counted(standing) for standing in standings(bought, ends, window.length)]
-    people = np.stack([of for of, _ in counted])
-    seen = np.stack([came for _, came in counted])
+    people, seen = counted(bought, ends, _cell, CELLS, window.length)
     raised = _raised(month, window.length, len(ends))
     expected = _expected(people, seen / raised[:, None], window.length)
     return _Course(window, float(people[-1].sum()), seen.sum(axis=1), expected, raised)
@@ -173,14 +171,9 @@ def _raised(month: Float | None, length: int, number: int) -> Float:
     return raised
 
 
-def _counted(standing: Standing) -> tuple[Float, Float]:
-    """Customers by cell, and those of them who came back."""
-    cell = np.searchsorted(_RECENCY, standing.day - standing.last) * (len(_TIMES) + 1)
-    cell += np.searchsorted(_TIMES, standing.times, side="right")
-    return (
-        np.bincount(cell, minlength=CELLS).astype(np.float64),
-        np.bincount(cell[standing.came], minlength=CELLS).astype(np.float64),
-    )
+def _cell(standing: Standing) -> Int:
+    cell: Int = np.searchsorted(_RECENCY, standing.day - standing.last) * (len(_TIMES) + 1)
+    return cell + np.searchsorted(_TIMES, standing.times, side="right")
 
 
 def _expected(people: Float, seen: Float, span: int) -> Float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from features.definitions.orders import purchases
 from pipelines.watching.weeks import WEEK
 
+Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
@@ -130,3 +131,28 @@ def standings(bought: Bought, ends: Int, weeks: int = 1) -> Iterator[Standing]:
         came[bought.who[window[bought.known[window] <= end]]] = True
         there = np.flatnonzero(times)
         yield Standing(day, first[there], last[there], times[there], came[there])
+
+
+def counted(
+    bought: Bought, ends: Int, cell_of: Callable[[Standing], Int], cells: int, weeks: int = 1
+) -> tuple[Float, Float]:
+    """Count customers by cell before each window, and those of them who came back.
+
+    Parameters
+    ----------
+    cell_of
+        The cell of each customer, from 0.
+    cells
+        How many there are.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Both of shape (windows, cells).
+    """
+    people, came = np.zeros((len(ends), cells)), np.zeros((len(ends), cells))
+    for place, standing in enumerate(standings(bought, ends, weeks)):
+        cell = cell_of(standing)
+        people[place] = np.bincount(cell, minlength=cells)
+        came[place] = np.bincount(cell[standing.came], minlength=cells)
+    return people, came
