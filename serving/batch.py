@@ -19,13 +19,14 @@ from serving.former_stages import DayStages
 from serving.reasons import Reasons
 from serving.scorer import Scorer, Scores
 from serving.sentences import Language
+from training.bitslices import ROWS_AT_ONCE
 from training.profit import MISSING
 from training.stages import STAGES, stage_labels
 from training.stages import Vocabulary as StageWords
 
 Float = NDArray[np.float64]
 
-CHUNK = 2_000
+CHUNK = ROWS_AT_ONCE
 """Customers that are scored at a time: more take more memory and are little faster."""
 MOMENT = pa.timestamp("us", "UTC")
 _TYPES: Mapping[str, pa.DataType] = {

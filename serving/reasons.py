@@ -59,16 +59,14 @@ def explain(
         Up to three sentences a customer, each with the direction in which it moves the risk.
     """
     told: list[list[str]] = [[] for _ in range(len(matrix))]
-    for start in range(0, len(matrix), CHUNK):
-        rows = slice(start, start + CHUNK)
-        leads, raises = choose(contributions[rows], teller.tellable(matrix[rows]))
-        leads[prospect[rows]] = -1
-        chosen = np.nonzero(leads >= 0)
-        sentences = _sentences(matrix[rows], chosen[0], leads[chosen], teller)
-        for row, up, sentence in zip(
-            (start + chosen[0]).tolist(), raises[chosen].tolist(), sentences, strict=True
-        ):
-            told[row].append(teller.directed(sentence, up))
+    parts = [slice(start, start + CHUNK) for start in range(0, max(len(matrix), 1), CHUNK)]
+    chosen = [choose(contributions[rows], teller.tellable(matrix[rows])) for rows in parts]
+    leads, raises = (np.concatenate(found) for found in zip(*chosen, strict=True))
+    leads[prospect] = -1
+    given = np.nonzero(leads >= 0)
+    sentences = _sentences(matrix, given[0], leads[given], teller)
+    for row, up, sentence in zip(given[0].tolist(), raises[given].tolist(), sentences, strict=True):
+        told[row].append(teller.directed(sentence, up))
     unbought = np.flatnonzero(prospect)
     for row, sentence in zip(
         unbought.tolist(), teller.tell_prospects(matrix, unbought), strict=True

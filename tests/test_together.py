@@ -134,13 +134,13 @@ def test_few_rows_are_answered_as_many_to_the_last_bit(endpoint: Endpoint, rows:
         assert numbers.tobytes() == many[name][:rows].tobytes(), name
     whole = bundle.attribution(matrix).contributions
     assert bundle.attribution(matrix[:rows]).contributions.tobytes() == whole[:rows].tobytes()
-    for booster, sums in zip(
+    for booster, walked in zip(
         (bundle.trees.churn, bundle.trees.spend),
-        bundle.trees.corrections(matrix[:rows]),
+        bundle.trees.walk(matrix[:rows]),
         strict=True,
     ):
-        assert sums.tobytes() == correction(booster, matrix)[:rows].tobytes()
-        assert np.isfinite(sums).all()
+        assert walked.sums.tobytes() == correction(booster, matrix)[:rows].tobytes()
+        assert np.isfinite(walked.sums).all()
 
 
 def test_many_trees_add_up_in_the_groups_of_many_rows():
@@ -153,10 +153,10 @@ def test_many_trees_add_up_in_the_groups_of_many_rows():
     whole = correction(trees, matrix)
     paths = PathAttribution.of(trees)
     all_found = leaves.found(rows)
-    assert leaves.sums(all_found, GROUP).tobytes() == whole.tobytes()
+    assert leaves.sums(all_found).tobytes() == whole.tobytes()
     split = paths.attribute(all_found).contributions
     found = leaves.found(rows[:FEW_ROWS])
-    few = leaves.sums(found, GROUP)
+    few = leaves.sums(found)
     assert few.tobytes() == whole[:FEW_ROWS].tobytes()
     told = paths.attribute(found).contributions
     assert told.tobytes() == split[:FEW_ROWS].tobytes()

@@ -91,10 +91,12 @@ class PathAttribution:
         result = np.zeros((len(found), len(catalogue.NAMES)))
         for start in range(0, len(found), CHUNK):
             rows, first = slice(start, start + CHUNK), 0
+            added = np.zeros((len(found[rows]), len(TREE_FEATURES)))
             for group in self.groups:
                 leaves = found[rows, group.first : group.first + group.trees] - first
-                result[rows, _TREE_POSITION] += group.contributions(leaves)
+                added += group.contributions(leaves)
                 first += group.table.shape[0]
+            result[rows, _TREE_POSITION] = added
         return Attribution(result, self.base)
 
 
@@ -136,24 +138,24 @@ class _Group:
         leaves
             Rows of the table, shape (n, trees).
         """
-        # The leaves' own rows, one after the other: cheaper to count than a sparse product.
-        if len(leaves) > FEW_ROWS:
+        # The leaves' own cells, added up as they come: cheaper than a sparse product.
+        rows, width = len(leaves), len(TREE_FEATURES)
+        if rows > FEW_ROWS:
             chosen = self.table[leaves.ravel()]
-            return _counted(chosen.indices, chosen.data, np.diff(chosen.indptr[:: self.trees]))
+            cells = chosen.data, chosen.indices, chosen.indptr[:: self.trees]
+            return np.asarray(sparse.csr_matrix(cells, (rows, width)).toarray())
+        # Of few, counting costs less than making a matrix.
         pointers = self.table.indptr
         first, counts = pointers[leaves].ravel(), np.diff(pointers)[leaves]
         ends = np.cumsum(counts)
-        cells = np.arange(ends[-1]) + np.repeat(first - ends + counts.ravel(), counts.ravel())
-        return _counted(self.table.indices[cells], self.table.data[cells], counts.sum(axis=1))
-
-
-def _counted(features: NDArray[np.int32], values: Float, counts: NDArray[np.int64]) -> Float:
-    """Add up what stands of each feature in rows of so many cells, one after the other."""
-    rows, width = len(counts), len(TREE_FEATURES)
-    begins = np.arange(0, rows * width, width)
-    cells = features + np.repeat(begins, counts)
-    sums = np.bincount(cells, weights=values, minlength=rows * width)
-    return np.asarray(sums, dtype=np.float64).reshape(rows, width)
+        places = np.arange(ends[-1]) + np.repeat(first - ends + counts.ravel(), counts.ravel())
+        begins = np.repeat(np.arange(0, rows * width, width), counts.sum(axis=1))
+        sums = np.bincount(
+            self.table.indices[places] + begins,
+            weights=self.table.data[places],
+            minlength=rows * width,
+        )
+        return np.asarray(sums, dtype=np.float64).reshape(rows, width)
 
 
 def _root(tree: TreeText) -> int:

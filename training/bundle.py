@@ -34,10 +34,11 @@ from training.attribution import (
 )
 from training.calibration import ChurnCalibration, SpendCalibration
 from training.intervals import PROMISED, IntervalTable
+from training.leaves import Walk
 from training.population import StageThresholds
 from training.prior import Prior, column
 from training.prospects import ENGAGEMENT, Conversion, groups_of
-from training.recipe import Found, Kind, Trees
+from training.recipe import Kind, Trees
 from training.renewals import Renewals, attributed
 from training.tiers import ValueTiers
 from training.uplift.lifts import Lifts
@@ -153,14 +154,15 @@ class Rows:
         Known without a purchase.
     safe
         The same with a neutral history for who has none.
-    found
-        The leaves of few rows, and of those that are to be attributed.
+    churn, spend
+        What came of them in the trees.
     """
 
     matrix: Float
     prospect: NDArray[np.bool_]
     safe: Float
-    found: Found
+    churn: Walk
+    spend: Walk
 
 
 @dataclass(frozen=True)
@@ -230,14 +232,14 @@ class ScorerBundle:
         """
         prospect = ~(column(matrix, "purchases") > 0)
         safe = _as_buyers(matrix, prospect)
-        return Rows(matrix, prospect, safe, self.trees.found(safe, threads, attributed))
+        return Rows(matrix, prospect, safe, *self.trees.walk(safe, threads, attributed))
 
     def predict_read(self, rows: Rows, threads: int = 1) -> Predictions:
         """Predict for rows that were read."""
         matrix, prospect, safe = rows.matrix, rows.prospect, rows.safe
         if not len(matrix):
             return _nobody()
-        trees = self.trees.corrections(safe, threads, rows.found)
+        trees = rows.churn.sums, rows.spend.sums
         churn, spend = self.adjustment.churn, self.adjustment.spend
         foretold = self.prior.foretell(safe, self.horizon_days, CLV_DAYS, GROWTH_DAYS)
         prior_churn, prior_spend = foretold.churn_probability, foretold.spend_if_purchase
@@ -326,10 +328,10 @@ class ScorerBundle:
 
     def attribute_read(self, rows: Rows, method: Method, threads: int = 1) -> Attribution:
         """Split it for rows that were read."""
-        safe, (leaves, _) = rows.safe, rows.found
+        safe, leaves = rows.safe, rows.churn.leaves
         churn = self.adjustment.churn
         if leaves is None and method == "fast":
-            leaves, _ = self.trees.found(safe, threads, attributed=True)
+            leaves = self.trees.walk(safe, threads, attributed=True)[0].leaves
         trees = (
             tree_shap(self.trees.churn, safe, threads)
             if leaves is None or method == "exact"

@@ -21,17 +21,15 @@ from training.adjustment import Predicted, adjust, judge
 from training.calendar import Calendar
 from training.dataset import LabelledDay, tree_matrix
 from training.judged import Judged
-from training.leaves import FEW_ROWS, Leaves, Places
+from training.leaves import Leaves, Walk
 from training.rounds import Curve, curve
-from training.trees import Machine, Rows, Task, corrections, fit
+from training.trees import PREDICTED_ROWS, Machine, Rows, Task, corrections, fit
 from training.tuning.folds import folds
 from training.tuning.search import Tuned, tune
 from training.tuning.studies import Studies
 
 Float = NDArray[np.float64]
 Kind = Literal["lightgbm", "btyd"]
-Found = tuple[Places | None, Places | None]
-"""The leaves of some rows in the trees of churn and of spend, (n, trees) each, where known."""
 
 TUNING_FOLDS = 2
 TUNING_CUSTOMERS = 60_000
@@ -52,50 +50,33 @@ class Trees:
     churn: lgb.Booster | None = None
     spend: lgb.Booster | None = None
 
-    def corrections(
-        self, matrix: Float, threads: int = 1, found: Found | None = None
-    ) -> tuple[Float, Float]:
-        """What both add to the prior, shape (n,) each.
-
-        Parameters
-        ----------
-        found
-            Of :meth:`found`, where that was asked already.
-        """
-        places = found or self.found(matrix, threads)
-        known = [
-            None if at is None or (one := self.leaves(task)) is None else one.sums(at)
-            for task, at in zip(ALL_TASKS, places, strict=True)
-        ]
-        left = [
-            booster if sums is None else None
-            for booster, sums in zip((self.churn, self.spend), known, strict=True)
-        ]
-        churn, spend = (
-            added if sums is None else sums
-            for added, sums in zip(corrections(left, matrix, threads), known, strict=True)
-        )
+    def corrections(self, matrix: Float, threads: int = 1) -> tuple[Float, Float]:
+        """What both add to the prior, shape (n,) each."""
+        churn, spend = corrections((self.churn, self.spend), matrix, threads)
         return churn, spend
 
-    def found(self, matrix: Float, threads: int = 1, attributed: bool = False) -> Found:
-        """Find the leaves of few rows, by which they are quicker.
+    def walk(self, matrix: Float, threads: int = 1, attributed: bool = False) -> tuple[Walk, Walk]:
+        """Send rows through both, to the same corrections.
 
         Parameters
         ----------
         attributed
-            Those of churn are wanted of many rows too, as their attribution follows from them.
+            The leaves of churn are wanted, as its attribution follows from them.
         """
-        few = 0 < len(matrix) <= FEW_ROWS
         # Leaves are read when they are first asked for: it takes a second for a large model.
-        churn = self.leaves("churn") if few or attributed else None
-        spend = self.leaves("spend") if few else None
-        if churn is None and spend is None:
-            return None, None
-        rows = tree_matrix(matrix)
-        return (
-            None if churn is None else churn.found(rows, threads),
-            None if spend is None else spend.found(rows, threads),
-        )
+        churn, spend = self.leaves("churn"), self.leaves("spend")
+        parts = []
+        for start in range(0, max(len(matrix), 1), PREDICTED_ROWS):
+            rows = tree_matrix(matrix[start : start + PREDICTED_ROWS])
+            none = Walk(np.zeros(len(rows)), None)
+            parts.append(
+                (
+                    none if churn is None else churn.walk(rows, threads, attributed),
+                    none if spend is None else spend.walk(rows, threads),
+                )
+            )
+        of_churn, of_spend = (Walk.joined(of_task) for of_task in zip(*parts, strict=True))
+        return of_churn, of_spend
 
     def leaves(self, task: Task) -> Leaves | None:
         """Give the leaves of a task's trees, read once."""

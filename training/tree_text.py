@@ -22,6 +22,12 @@ class TreeText:
     ----------
     split_feature, left_child, right_child
         Shape (splits,).
+    threshold
+        Up to which a row goes left; of a split by label the place of its set, shape (splits,).
+    decision_type
+        LightGBM's: by label or by number, and what becomes of the unknown, shape (splits,).
+    cat_boundaries, cat_threshold
+        Where each set of labels that go left begins and ends, and the sets, a bit a label.
     split_value
         Mean output of the rows that came to a split, shape (splits,).
     leaf_value
@@ -31,6 +37,10 @@ class TreeText:
     split_feature: NDArray[np.int32]
     left_child: NDArray[np.int32]
     right_child: NDArray[np.int32]
+    threshold: NDArray[np.float64]
+    decision_type: NDArray[np.int32]
+    cat_boundaries: NDArray[np.int32]
+    cat_threshold: NDArray[np.uint32]
     split_value: NDArray[np.float64]
     leaf_value: NDArray[np.float64]
 
@@ -39,6 +49,10 @@ _FIELDS = {
     "split_feature": np.int32,
     "left_child": np.int32,
     "right_child": np.int32,
+    "threshold": np.float64,
+    "decision_type": np.int32,
+    "cat_boundaries": np.int32,
+    "cat_threshold": np.uint32,
     "internal_value": np.float64,
     "leaf_value": np.float64,
 }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from training.dataset import TREE_CATEGORIES, TREE_FEATURES, LabelledDay, tree_matrix
-from training.leaves import TREES_AT_ONCE
+from training.leaves import added_up
 from training.training_set import let_go
 
 Float = NDArray[np.float64]
@@ -235,20 +235,6 @@ def corrections(
             rows = tree_matrix(matrix[part])
             for booster, sums in zip(boosters, added, strict=True):
                 if booster is not None:
-                    sums[part] = _sums(booster, rows, threads)
+                    sums[part] = added_up(booster, rows, threads)
             let_go(matrix)
     return added
-
-
-def _sums(booster: lgb.Booster, rows: Float, threads: int) -> Float:
-    """Add the trees up, in the same groups however many rows there are: to the last bit alike."""
-    sums: Float = np.zeros(len(rows))
-    for first in range(0, booster.num_trees(), TREES_AT_ONCE):
-        sums += booster.predict(
-            rows,
-            raw_score=True,
-            num_threads=threads,
-            start_iteration=first,
-            num_iteration=TREES_AT_ONCE,
-        )
-    return sums
