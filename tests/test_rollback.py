@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,8 @@ from conftest import look_at, run, succeed
 from features.settings import Settings
 from features.workspace import Workspace
 from serving.endpoint.opening import Endpoint
-from training.registry import MODEL, Registry, open_registry
+from training.bundle import ScorerBundle
+from training.registry import MODEL, Registry, ScorerVersion, open_registry
 
 TODAY = datetime.now(UTC).date()
 
@@ -105,3 +107,70 @@ def test_an_alias_that_was_moved_by_other_means_is_told(workspace: Path):
     champion = registry_of(workspace).require_champion().version
     registry_of(workspace)._client.set_registered_model_alias(MODEL, "champion", str(champion + 1))
     assert succeed(workspace, "champions")["moved_elsewhere"]
+
+
+def test_a_registry_is_asked_again_once_somebody_has_written_to_it(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Asking takes a worker ten milliseconds, each of which a request may wait for."""
+    registry = registry_of(workspace)
+    first = registry.require_champion().version
+    database = Path(registry.uri.removeprefix("sqlite:///"))
+    asked = []
+    champion = Registry.champion
+    monkeypatch.setattr(Registry, "champion", lambda self: asked.append(1) or champion(self))
+    endpoint = Endpoint.of(Workspace(workspace), Settings())
+    try:
+        # As long as a write is fresh another one may follow that leaves no trace.
+        assert registry.state() is None
+        for times in (1, 2):
+            endpoint.live.refresh()
+            assert len(asked) == times
+        aged = database.stat().st_mtime_ns - 10**10
+        os.utime(database, ns=(aged, aged))
+        for _ in range(2):
+            endpoint.live.refresh()
+            assert len(asked) == 3 and not endpoint.live.problem
+        registry._client.set_registered_model_alias(MODEL, "champion", str(first + 1))
+        registry._client.set_registered_model_alias(MODEL, "shadow", str(first + 2))
+        endpoint.live.refresh()
+        answering = endpoint.live.answering
+        assert answering is not None and answering.shadow is not None
+        assert answering.scorer.model_version == first + 1
+        assert answering.shadow.model_version == first + 2
+        # A file that is not there names nothing.
+        database.rename(database.with_suffix(".away"))
+        assert registry.state() is None
+    finally:
+        endpoint.stop()
+
+
+def test_a_shadow_that_cannot_be_loaded_is_tried_again(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+):
+    registry = registry_of(workspace)
+    database = Path(registry.uri.removeprefix("sqlite:///"))
+    tried = registry.require_champion().version + 1
+    registry._client.set_registered_model_alias(MODEL, "shadow", str(tried))
+    aged = database.stat().st_mtime_ns - 10**10
+    os.utime(database, ns=(aged, aged))
+    load, away = Registry.load, [True]
+
+    def loaded(self: Registry, version: ScorerVersion) -> ScorerBundle:
+        if version.version == tried and away.pop():
+            raise OSError("the folder is out of reach")
+        return load(self, version)
+
+    monkeypatch.setattr(Registry, "load", loaded)
+    endpoint = Endpoint.of(Workspace(workspace), Settings())
+    try:
+        endpoint.live.refresh()
+        answering = endpoint.live.answering
+        assert answering is not None and answering.shadow is None
+        away.append(False)
+        endpoint.live.refresh()
+        answering = endpoint.live.answering
+        assert answering is not None and answering.shadow is not None
+        assert answering.shadow.model_version == tried
+    finally:
+        endpoint.stop()

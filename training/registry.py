@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -31,6 +32,8 @@ ROLLED_BACK = "rolled back"
 """Decisions, beside :data:`CHAMPION`."""
 MANIFEST_TAG = "manifest_sha256"
 """Tag of a version with the SHA-256 of its bundle's manifest."""
+FRESH_SECONDS = 2.0
+State = tuple[tuple[int, int, int] | None, ...]
 ABOUT_THE_MODEL = (
     "Answers for a customer: churn, spend, value over 3 to 24 months, each with its interval. The "
     "alias `champion` is the version that answers; a version without the tag "
@@ -86,6 +89,27 @@ class Registry:
         self.project = project
         self.model = MODEL if project is None else f"{MODEL}-{project}"
         self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    def state(self) -> State | None:
+        """Name what stands in a registry that is a file; None where only asking can tell.
+
+        Two writes of one moment may leave the same name, so there is none while the last is fresh,
+        as Git looks into files that are as young as its index.
+        """
+        file = self.uri.removeprefix("sqlite:///")
+        if file == self.uri:
+            return None
+        found: list[tuple[int, int, int] | None] = []
+        for part in (file, f"{file}-wal"):
+            try:
+                seen = Path(part).stat()
+            except OSError:
+                found.append(None)
+                continue
+            if abs(time.time() - seen.st_mtime) < FRESH_SECONDS:
+                return None
+            found.append((seen.st_ino, seen.st_size, seen.st_mtime_ns))
+        return None if found[0] is None else tuple(found)
 
     def named(self, experiment: str) -> str:
         """Name an experiment so that another workspace's on the same server is another."""

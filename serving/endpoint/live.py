@@ -31,7 +31,7 @@ from serving.endpoint.edits import Edits, Rules
 from serving.endpoint.smoke import check_smoke
 from serving.former_stages import FormerStages
 from serving.scorer import Scorer
-from training.registry import ScorerVersion, open_registry
+from training.registry import ScorerVersion, State, open_registry
 
 POLL_SECONDS = 1.0
 _IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
@@ -109,6 +109,7 @@ class Live:
         self._edits = Edits(settings)
         self._refused: dict[int, str] = {}
         self._no_shadow = ""
+        self._followed: State | None = None
         self._problem = "starting"
         self._unreadable = ""
 
@@ -286,15 +287,20 @@ class Live:
 
     def _renew_models(self) -> None:
         """Follow the aliases, and what a person has edited."""
-        now, rules = self._models, self._edits.read()
+        now, rules, state = self._models, self._edits.read(), self._registry.state()
         if now is not None and rules is not now.rules:
             now = self._ruled(now, rules)
             rules = now.rules
+        if now is not None and state is not None and state == self._followed:
+            return
+        self._followed = None
         version = self._registry.require_champion()
         scorer = self._champion(version, now, rules)
         shadow = self._shadow(now, scorer, rules)
         if now is None or scorer is not now.scorer or shadow is not now.shadow:
             self._put(models=_Models(scorer, shadow, rules))
+        # What could not be loaded is tried again.
+        self._followed = None if self._no_shadow else state
 
     def _ruled(self, now: _Models, rules: Rules) -> _Models:
         """Answer by edited files from now on, with the same models."""
@@ -361,6 +367,7 @@ class Live:
     def _shadow(self, now: _Models | None, champion: Scorer, rules: Rules) -> Scorer | None:
         """Load what is to be tried beside the champion; whatever is wrong with it stops nothing."""
         version = self._registry.shadow()
+        failed, self._no_shadow = self._no_shadow, ""
         if version is None or version.version == champion.model_version:
             return None
         tried = now.shadow if now is not None else None
@@ -370,7 +377,7 @@ class Live:
             scorer = self._scorer(version, rules)
             check_smoke(scorer)
         except Exception as error:  # noqa: BLE001
-            if str(error) != self._no_shadow:
+            if str(error) != failed:
                 log.warning("no shadow: %s: %s", type(error).__name__, error)
             self._no_shadow = str(error)
             return None
