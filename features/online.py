@@ -146,7 +146,8 @@ class _DirectReader:
     def __init__(self, rows: RowReader) -> None:
         self._rows = rows
         self._places = [catalogue.NAMES.index(name) for name in rows.numbers]
-        self._categories = [(name, catalogue.NAMES.index(name)) for name in catalogue.CATEGORIES]
+        self._categories = list(catalogue.CATEGORIES)
+        self._category_places = [catalogue.NAMES.index(name) for name in self._categories]
 
     def read(
         self, customer_ids: Sequence[int | str], vocabulary: Vocabulary
@@ -155,13 +156,13 @@ class _DirectReader:
         matrix = np.empty((len(customer_ids), len(catalogue.NAMES)))
         matrix[:, self._places] = found.matrix
         few = len(customer_ids) <= _FEW
-        for name, place in self._categories:
-            texts = found.objects[name]
-            matrix[:, place] = (
-                [vocabulary.code(name, text) for text in texts]
-                if few
-                else vocabulary.codes(name, pa.array(texts, pa.string()))
-            )
+        codes = [
+            [vocabulary.code(name, text) for text in found.objects[name]]
+            if few
+            else vocabulary.codes(name, pa.array(found.objects[name], pa.string()))
+            for name in self._categories
+        ]
+        matrix[:, self._category_places] = np.array(codes, np.float64).T
         return matrix
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -58,14 +59,16 @@ from feast.types import (  # noqa: E402
     UnixTimestamp,
 )
 
+from features.stores import reader as reading  # noqa: E402
 from features.stores.keys import KeyCodec  # noqa: E402
+from features.stores.one_by_one import RowPlan  # noqa: E402
 from features.stores.packed_redis import (  # noqa: E402
     PackedRedisOnlineStoreConfig,
     connect,
     delete_generation,
 )
 from features.stores.packing import ARROW_TYPES, pack, unpack  # noqa: E402
-from features.stores.reader import open_reader  # noqa: E402
+from features.stores.reader import RowReader, Rows, open_reader  # noqa: E402
 from features.stores.schema import RowSchema  # noqa: E402
 from features.stores.times import NO_TIME, sortable  # noqa: E402
 from features.stores.values import column_of_protos  # noqa: E402
@@ -198,6 +201,13 @@ def test_a_row_keeps_the_features_that_it_was_written_with():
     assert read.found.tolist() == [True, False, True]
     assert read.holds(new.places["added"].field).tolist() == [False, False, True]
     assert unpack(blobs, {new.head: new}.get).found.tolist() == [False, False, True]
+    # And so each by itself.
+    asked = [(new.places["kept"].field, 0), (new.places["changed"].field, 1)]
+    text = [(new.places["added"].field, 0)]
+    for schema, blob, wanted in ((old, blobs[0], [1.0, -9.0]), (new, blobs[2], [4.0, 5.0])):
+        row, words = [-9.0, -9.0], [None]
+        assert RowPlan(schema, asked, text).read(blob, row, words) == 0
+        assert (row, words) == (wanted, [None if schema is old else "x"])
 
 
 def test_a_row_that_lost_bytes_is_reported():
@@ -206,6 +216,9 @@ def test_a_row_that_lost_bytes_is_reported():
     [blob] = pack(schema, {"a": pa.array([1])}, times, times)
     with pytest.raises(ValueError, match=r"has not the 33 bytes .* materialise it again"):
         unpack([blob[:-1]], {schema.head: schema}.get)
+    for cut in (blob[:-1], blob + b"x"):
+        with pytest.raises(ValueError, match=r"has not the 33 bytes .* materialise it again"):
+            RowPlan(schema, [(schema.fields[0], 0)], []).read(cut, [0.0], [])
     schema = RowSchema.of([("a", "INT64"), ("b", "STRING")])
     columns = {"a": pa.array([1]), "b": pa.array([b"text"], pa.large_binary())}
     [blob] = pack(schema, columns, times, times)
@@ -213,6 +226,12 @@ def test_a_row_that_lost_bytes_is_reported():
         unpack([blob[:36]], {schema.head: schema}.get)
     with pytest.raises(ValueError, match="text of another length than it says"):
         unpack([blob[:-1]], {schema.head: schema}.get).values(schema.fields[1])
+    plan = RowPlan(schema, [], [(schema.fields[1], 0)])
+    with pytest.raises(ValueError, match=r"has not the 37 bytes .* materialise it again"):
+        plan.read(blob[:36], [], [None])
+    for cut in (blob[:-1], blob + b"x"):
+        with pytest.raises(ValueError, match="text of another length than it says"):
+            plan.read(cut, [], [None])
 
 
 # Keys.
@@ -542,15 +561,36 @@ def assert_direct_equals_feast(shop: Shop) -> None:
     reader = open_reader(shop.store, shop.service)
     rows = shop.rows()
     keys: Any = {name: [row[name] for row in rows] for name in rows[0]}
-    read = reader.read(keys if len(keys) > 1 else keys["customer_id"])
     answer = shop.answer()
+    for read in both_ways(reader, keys if len(keys) > 1 else keys["customer_id"]):
+        assert_reads(reader, read, answer)
+    assert set(reader.numbers) | set(reader.others) == set(FEATURES)
+    # Without the bytes, which only the general way knows.
+    texts = [one for one in reader.others if one != "token"]
+    names = [f"numbers:{one}" for one in NUMBERS] + [f"others:{one}" for one in texts]
+    reader = open_reader(shop.store, names)
+    for read in both_ways(reader, keys if len(keys) > 1 else keys["customer_id"]):
+        assert_reads(reader, read, answer)
+
+
+def both_ways(reader: RowReader, keys: Any) -> list[Rows]:
+    """Read one row after the other, and all at once."""
+    found = []
+    for few in (100, 0):
+        with mock.patch.object(reading, "FEW", few):
+            found.append(reader.read(keys))
+    for name in ("found", "found_by_view", "event_micros"):
+        assert np.array_equal(*(getattr(one, name) for one in found)), name
+    return found
+
+
+def assert_reads(reader: RowReader, read: Rows, answer: dict[str, list[Any]]) -> None:
     for column, name in enumerate(reader.numbers):
         wanted = [v.timestamp() if isinstance(v, datetime) else v for v in answer[name]]
         expected = np.array([np.nan if v is None else v for v in wanted], np.float64)
         assert read.matrix[:, column].tobytes() == expected.tobytes(), name
     for name in reader.others:
         assert read.objects[name].tolist() == answer[name], name
-    assert set(reader.numbers) | set(reader.others) == set(FEATURES)
 
 
 @pytest.mark.parametrize("keys", list(KEYS))
@@ -600,18 +640,13 @@ def test_whatever_is_written_both_reads_agree_on_it(sqlite_shop: Shop, data: st.
             for key in data.draw(st.lists(st.sampled_from([3, -1, 2**40]), unique=True))
         ]
         packed.online_write_batch(shop.config, table, rows, None)
-    reader = open_reader(shop.store, shop.service)
     keys = [3, 99, -1, 2**40]
-    read = reader.read(keys)
     answer = shop.store.get_online_features(shop.service, [{"customer_id": k} for k in keys])
     values = answer.to_dict()
-    for column, name in enumerate(reader.numbers):
-        floats = [v.timestamp() if isinstance(v, datetime) else v for v in values[name]]
-        expected = np.array([np.nan if v is None else v for v in floats], np.float64)
-        assert read.matrix[:, column].tobytes() == expected.tobytes(), name
-    assert {n: read.objects[n].tolist() for n in reader.others} == {
-        n: values[n] for n in reader.others
-    }
+    for wanted in (shop.service, ["numbers:" + n for n in NUMBERS] + ["others:region"]):
+        reader = open_reader(shop.store, wanted)
+        for read in both_ways(reader, keys):
+            assert_reads(reader, read, values)
     _ = answer.proto
     assert [bits(v) for n in NUMBERS for v in answer.to_dict()[n]] == [
         bits(v) for n in NUMBERS for v in values[n]

@@ -67,9 +67,13 @@ ARROW_TYPES: dict[str, pa.DataType] = {
 # A null's place in a block of floats: what a matrix wants to have there.
 _FILLERS = {kind: float("nan") if kind in "df" else 0 for kind in FIXED} | {"?": False}
 _LARGEST = 2**32 - 1
-_DAMAGED = "a stored row has {what}; the online store is damaged, materialise it again"
 _FEW = 16
 """Rows up to whom Python is quicker than Arrow."""
+
+
+def damaged(what: str) -> ValueError:
+    """Say what is wrong with a stored row."""
+    return ValueError(f"a stored row has {what}; the online store is damaged, materialise it again")
 
 
 def pack(
@@ -226,7 +230,7 @@ class Part:
         before = np.cumsum(ends[:, -1]) - ends[:, -1]
         offsets = np.concatenate([np.zeros(1, np.int64), (before[:, None] + ends).ravel()])
         if offsets[-1] != len(raw):
-            raise ValueError(_DAMAGED.format(what="text of another length than it says"))
+            raise damaged("text of another length than it says")
         buffers = [None, pa.py_buffer(offsets), pa.py_buffer(raw)]
         texts = pa.Array.from_buffers(pa.large_string(), len(offsets) - 1, buffers)
         return np.asarray(texts.to_numpy(zero_copy_only=False)).reshape(ends.shape)
@@ -243,7 +247,7 @@ class Part:
                 texts[row, column] = blob[begin : fixed + end].decode()
                 begin = fixed + end
             if begin > len(blob) or (number == len(self.schema.variable) and begin < len(blob)):
-                raise ValueError(_DAMAGED.format(what="text of another length than it says"))
+                raise damaged("text of another length than it says")
         return texts
 
     def values(self, place: Place) -> list[Any]:
@@ -403,9 +407,7 @@ def _parts(blobs: Sequence[bytes], places: NDArray[np.intp], schemas: Schemas) -
         if schema is not None:
             part = _part(schema, [blobs[at] for at in members], places[members])
             if part is None:
-                raise ValueError(
-                    _DAMAGED.format(what=f"not the {schema.fixed_bytes} bytes of its schema")
-                )
+                raise damaged(f"not the {schema.fixed_bytes} bytes of its schema")
             parts.append(part)
     return tuple(parts)
 

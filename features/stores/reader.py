@@ -7,6 +7,7 @@ the reader is made.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +18,15 @@ from feast import FeatureService, FeatureStore, RepoConfig
 from numpy.typing import NDArray
 
 from features.stores.keys import KeyCodec
+from features.stores.one_by_one import RowPlan
 from features.stores.online import PackedOnlineStore, View, in_order
 from features.stores.packing import Part, Unpacked
-from features.stores.schema import FIXED, RowField, RowSchema
-from features.stores.times import Micros
+from features.stores.schema import FIXED, HEAD_BYTES, RowField, RowSchema
+from features.stores.times import NO_TIME, Micros
 from features.stores.values import to_python
 
-_NO_TIMESTAMP = -(2**63)
+FEW = 8
+"""Rows up to whom one after the other is quicker."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,8 @@ class RowReader:
             for view in dict.fromkeys(view for view, _, _ in fields)
         )
         self._plans: dict[tuple[str, bytes], tuple[_Step, ...]] = {}
+        self._one_by_one: dict[tuple[str, bytes], RowPlan] = {}
+        self._only_texts = all(field.kind in FIXED or field.kind == "s" for _, field, _ in fields)
         self.views = tuple(wanted.view.name for wanted in self._wanted)
 
     def read(self, keys: Sequence[int | str] | Mapping[str, Sequence[Any]]) -> Rows:
@@ -150,8 +155,11 @@ class RowReader:
         columns = keys if isinstance(keys, Mapping) else {self._codec.names[0]: keys}
         asked = self._codec.of_values(columns)
         unique, order = in_order(asked)
-        read = self._store.lookup(self._config, [wanted.view for wanted in self._wanted], unique)
-        rows = self._rows(read, len(unique))
+        views = [wanted.view for wanted in self._wanted]
+        if len(unique) <= FEW and self._only_texts:
+            rows = self._few(self._store.fetch(self._config, views, unique), len(unique))
+        else:
+            rows = self._rows(self._store.lookup(self._config, views, unique), len(unique))
         return rows if order is None else _spread(rows, order)
 
     def _plan(self, wanted: _Wanted, schema: RowSchema) -> tuple[_Step, ...]:
@@ -159,6 +167,42 @@ class RowReader:
         if known is None:
             known = _steps(schema, wanted.numbers)
             self._plans[wanted.view.name, schema.head] = known
+        return known
+
+    def _few(self, read: Sequence[Sequence[bytes | None]], number: int) -> Rows:
+        """Read rows one by one, as :meth:`_rows` reads them."""
+        matrix = [[math.nan] * len(self.numbers) for _ in range(number)]
+        texts: list[list[str | None]] = [[None] * len(self.others) for _ in range(number)]
+        by_view = np.zeros((number, len(read)), bool)
+        event = np.zeros((number, len(read)), np.int64)
+        for view, (wanted, blobs) in enumerate(zip(self._wanted, read, strict=True)):
+            for row, blob in enumerate(blobs):
+                plan = None if blob is None else self._row_plan(wanted, blob[:HEAD_BYTES])
+                if blob is not None and plan is not None:
+                    by_view[row, view] = True
+                    event[row, view] = plan.read(blob, matrix[row], texts[row])
+        objects = np.array(texts, object).reshape(number, len(self.others))
+        return Rows(
+            np.array(matrix, np.float64).reshape(number, len(self.numbers)),
+            {name: objects[:, place] for place, name in enumerate(self.others)},
+            np.asarray(by_view.any(axis=1)),
+            by_view,
+            event,
+        )
+
+    def _row_plan(self, wanted: _Wanted, head: bytes) -> RowPlan | None:
+        """Plan for a row by the bytes that begin it; None where nobody knows its schema."""
+        known = self._one_by_one.get((wanted.view.name, head))
+        if known is None:
+            schemas = (one.view.schema for one in self._wanted)
+            schema = next(
+                (one for one in schemas if one.head == head), None
+            ) or self._store.schema_of(self._config, head)
+            if schema is None:
+                return None
+            texts = [(field, self.others.index(name)) for field, name in wanted.others]
+            known = RowPlan(schema, wanted.numbers, texts)
+            self._one_by_one[wanted.view.name, head] = known
         return known
 
     def _rows(self, read: Sequence[Unpacked], number: int) -> Rows:
@@ -288,7 +332,7 @@ def _nulls(part: Part, step: _Step, stored: NDArray[Any]) -> NDArray[np.bool_] |
     """Find which values of a block are null, or give None if none is."""
     nulls = None if part.complete else ~part.valid[:, step.bits]
     if step.block == "t":
-        unset = stored == _NO_TIMESTAMP
+        unset = stored == NO_TIME
         nulls = unset if nulls is None else nulls | unset
     return nulls if nulls is not None and nulls.any() else None
 
