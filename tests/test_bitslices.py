@@ -109,6 +109,9 @@ def test_many_rows_add_up_and_are_attributed_as_few_are_to_the_last_bit(rows: in
     values, leaves = odd(rows, 4), Leaves.of(booster)
     walk = leaves.walk(values, attributed=True)
     assert walk.leaves is not None
+    np.testing.assert_array_equal(
+        walk.leaves, booster.predict(values, pred_leaf=True) + leaves.starts
+    )
     np.testing.assert_array_equal(walk.leaves, leaves.found(values))
     assert walk.sums.tobytes() == added_up(booster, values, 2).tobytes()
     assert leaves.walk(values).sums.tobytes() == walk.sums.tobytes()

@@ -98,18 +98,23 @@ class Leaves:
         if len(rows) >= MANY_ROWS:
             return self._sliced(rows, attributed)
         if attributed or len(rows) <= FEW_ROWS:
-            found = self.found(rows, threads)
+            found = self._asked(rows, threads)
             return Walk(self.sums(found), found)
         return Walk(added_up(self.booster, rows, threads), None)
 
     def found(self, rows: Float, threads: int = 1) -> Places:
-        """Find the place of each row's leaf in every tree by LightGBM, shape (n, trees).
+        """Find the place of each row's leaf in every tree, shape (n, trees).
 
         Parameters
         ----------
         rows
             In the order of :data:`training.dataset.TREE_FEATURES`.
         """
+        sliced = self._sliced(rows, attributed=True).leaves if len(rows) >= MANY_ROWS else None
+        return self._asked(rows, threads) if sliced is None else sliced
+
+    def _asked(self, rows: Float, threads: int) -> Places:
+        """Ask LightGBM for the leaves."""
         found: Places = np.empty((len(rows), len(self.starts)), np.int32)
         if not len(rows):
             return found
