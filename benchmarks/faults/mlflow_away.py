@@ -92,9 +92,12 @@ class Tracking:
 def tracking(shop: Shop, folder: Path) -> Iterator[Tracking]:
     """Run a tracking server over a copy until the block ends."""
     # A workspace that was moved finds its artifacts again when it is opened.
-    open_registry(shop.workspace, Settings())
+    local = open_registry(shop.workspace, Settings())
     store = tracking_uri(shop.workspace, Settings())
     server = Tracking(store, free_port(), folder / "mlflow.log")
+    # On a server, which others may use too, a workspace's model bears the workspace's name.
+    served = open_registry(shop.workspace, Settings.load(environment=server.settings))
+    local._client.rename_registered_model(local.model, served.model)
     server.start()
     try:
         yield server
