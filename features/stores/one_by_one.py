@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from struct import Struct
 
 from features.stores.packing import damaged
-from features.stores.schema import FIXED, HEAD_BYTES, ORDER_BYTES, Kind, Place, RowField, RowSchema
+from features.stores.schema import FIXED, HEAD_BYTES, ORDER_BYTES, Kind, RowField, RowSchema
 from features.stores.times import NO_TIME
 
 _LETTERS: dict[Kind, str] = {"d": "d", "q": "q", "t": "q", "i": "i", "f": "f"}
@@ -45,13 +45,13 @@ class RowPlan:
         for block, count in [*((k, counts[k]) for k in _LETTERS), ("ends", self._number_of_ends)]:
             first[block], place = place, place + count
         first["?"], self._ends = place, slice(first["ends"], place)
-        known = [(found, column) for f, column in numbers if (found := _place(schema, f))]
+        known = [(found, column) for f, column in numbers if (found := schema.place(f))]
         self._runs = _runs(sorted((first[p.block] + p.column, column) for p, column in known))
         # A null's place among floats is NaN already.
         self._nullable = [(1 << p.bit, column) for p, column in known if p.block not in "df"]
         self._times = [column for p, column in known if p.block == "t"]
         self._texts = [
-            (p.column, 1 << p.bit, column) for f, column in texts if (p := _place(schema, f))
+            (p.column, 1 << p.bit, column) for f, column in texts if (p := schema.place(f))
         ]
         self._only_texts = all(field.kind == "s" for field in schema.variable)
 
@@ -92,11 +92,6 @@ class RowPlan:
                     texts[column] = blob[begin:end].decode()
         (event,) = _EVENT.unpack_from(blob)
         return int(event) - _SIGN
-
-
-def _place(schema: RowSchema, field: RowField) -> Place | None:
-    place = schema.places.get(field.name)
-    return place if place is not None and place.field == field else None
 
 
 def _runs(pairs: Sequence[tuple[int, int]]) -> list[tuple[slice, slice]]:

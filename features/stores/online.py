@@ -289,12 +289,18 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc] # Feast is untyped
         """Read views that have the same join keys, all in one lookup an entity."""
 
         def schemas(head: bytes) -> RowSchema | None:
-            for view in views:
-                if view.schema.head == head:
-                    return view.schema
-            return self.schema_of(config, head)
+            return self.schema_among(config, views, head)
 
         return [unpack(blobs, schemas) for blobs in self.fetch(config, views, keys)]
+
+    def schema_among(
+        self, config: RepoConfig, views: Sequence[View], head: bytes
+    ) -> RowSchema | None:
+        """Find the schema of a row by its first bytes: one of the views', or an earlier one."""
+        for view in views:
+            if view.schema.head == head:
+                return view.schema
+        return self.schema_of(config, head)
 
     def view_name(self, config: RepoConfig, table: FeatureView) -> str:
         """Name a view as it is stored."""

@@ -203,8 +203,7 @@ class Part:
 
     def place(self, field: RowField) -> Place | None:
         """Find a feature, or None if these rows lack it or have it with another type."""
-        place = self.schema.places.get(field.name)
-        return place if place is not None and place.field == field else None
+        return self.schema.place(field)
 
     def texts(self, place: Place) -> NDArray[np.object_]:
         """Take a text feature's values."""

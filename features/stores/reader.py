@@ -194,10 +194,8 @@ class RowReader:
         """Plan for a row by the bytes that begin it; None where nobody knows its schema."""
         known = self._one_by_one.get((wanted.view.name, head))
         if known is None:
-            schemas = (one.view.schema for one in self._wanted)
-            schema = next(
-                (one for one in schemas if one.head == head), None
-            ) or self._store.schema_of(self._config, head)
+            views = [one.view for one in self._wanted]
+            schema = self._store.schema_among(self._config, views, head)
             if schema is None:
                 return None
             texts = [(field, self.others.index(name)) for field, name in wanted.others]
@@ -298,8 +296,8 @@ def _steps(schema: RowSchema, numbers: Sequence[tuple[RowField, int]]) -> tuple[
     """Plan how rows of a schema fill a matrix."""
     blocks: dict[str, list[tuple[int, int, int]]] = {}
     for field, column in numbers:
-        place = schema.places.get(field.name)
-        if place is not None and place.field == field:
+        place = schema.place(field)
+        if place is not None:
             blocks.setdefault(place.block, []).append((place.column, column, place.bit))
     return tuple(
         _Step(block, *(np.array(column, np.intp) for column in zip(*sorted(places), strict=True)))

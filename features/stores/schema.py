@@ -162,6 +162,11 @@ class RowSchema:
             places[field.name] = Place(field, block, column, bit)
         return places
 
+    def place(self, field: RowField) -> Place | None:
+        """Find a feature, or None if rows of this schema lack it or have it with another type."""
+        place = self.places.get(field.name)
+        return place if place is not None and place.field == field else None
+
     @cached_property
     def layout(self) -> np.dtype[np.void]:
         """The fixed part of a row; the variable values follow it, each ending at its ``ends``."""
